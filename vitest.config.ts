@@ -50,11 +50,13 @@ interface Project {
   env?: Record<string, string>;
 }
 
-/** Tests of what a WebSocket transport does, for the transport that `auto` does not choose: without TLS and with TLS. */
-const OTHER_TRANSPORT = {
-  uws: ['connect/websocket', 'connect/deadline', 'publish/slow-reader'],
-  builtin: ['tls/handshake'],
-};
+/** `npm run test:long` adds the files `*.long.test.ts`, and repeats more in others (test/kit/long.ts). */
+const isLong = process.env['TEST_LENGTH'] === 'long';
+
+/** Tests of what a WebSocket transport does, for the transport that `auto` does not choose: uws without TLS, and builtin with TLS. */
+const ON_UWS = ['connect/websocket', ...(isLong ? ['connect/deadline', 'publish/slow-reader'] : [])];
+const ON_BUILTIN = ['tls/handshake'];
+const BROKER: Project = { name: 'broker', files: 4, isShared: true };
 const ofBroker = (names: string[]): string[] => names.map((name) => `test/broker/${name}.test.ts`);
 
 const PROJECTS: Project[] = [
@@ -62,23 +64,11 @@ const PROJECTS: Project[] = [
   { name: 'unit', files: 3, isShared: true, exclude: ALONE },
   { name: 'unit-alone', files: 3, include: ALONE, exclude: isAddOnOfUse ? [] : OF_ADD_ON },
   { name: 'contract', files: 3 },
-  { name: 'broker', files: 3, isShared: true },
-  {
-    name: 'broker-uws',
-    files: 3,
-    isShared: true,
-    include: ofBroker(OTHER_TRANSPORT.uws),
-    env: { FLUXMQ_NODE_WEBSOCKETTRANSPORT: 'uws' },
-  },
-  {
-    name: 'broker-builtin',
-    files: 3,
-    isShared: true,
-    include: ofBroker(OTHER_TRANSPORT.builtin),
-    env: { FLUXMQ_NODE_WEBSOCKETTRANSPORT: 'builtin' },
-  },
-  { name: 'admin', files: 3, isShared: true },
-  { name: 'cluster', files: 3 },
+  BROKER,
+  { ...BROKER, name: 'broker-uws', include: ofBroker(ON_UWS), env: { FLUXMQ_NODE_WEBSOCKETTRANSPORT: 'uws' } },
+  { ...BROKER, name: 'broker-builtin', include: ofBroker(ON_BUILTIN), env: { FLUXMQ_NODE_WEBSOCKETTRANSPORT: 'builtin' } },
+  { name: 'admin', files: 4, isShared: true },
+  { name: 'cluster', files: 4 },
   { name: 'tour', files: 2 },
 ];
 
@@ -86,31 +76,31 @@ const PROJECTS: Project[] = [
  * Files of about half a minute and more, in the order in which they begin. Begun last, one of them alone would keep its step from ending. Those of
  * chaos wait most of the time, and begin at different times.
  */
-const LONG = [
+const FIRST = [
   'endpoint/guessing',
   'faults/shutdown',
-  'cluster/chaos/local',
+  'cluster/chaos/local.long',
   'cluster/take-local',
   'cluster/changes',
-  'cluster/chaos/mysql',
+  'cluster/chaos/mysql.long',
   'cluster/chaos/postgres',
   'faults/blocked',
-  'session/large-end',
+  'session/large-end.long',
   'tls/exchange',
   'session/large-again',
   'contract/databases-faults',
   'lifecycle/starting',
   'admin/crash/crash',
   'store/store-away',
-  'history/large',
+  'history/large.long',
 ];
 
 class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
     const placeOf = ({ moduleId }: TestSpecification) => {
-      const place = LONG.findIndex((name) => moduleId.endsWith(`${name}.test.ts`));
-      return place < 0 ? LONG.length : place;
+      const place = FIRST.findIndex((name) => moduleId.endsWith(`${name}.test.ts`));
+      return place < 0 ? FIRST.length : place;
     };
     return sorted.toSorted((one, other) => placeOf(one) - placeOf(other));
   }
@@ -132,7 +122,7 @@ export default defineConfig({
       test: {
         name,
         include,
-        exclude,
+        exclude: [...exclude, ...(isLong ? [] : ['**/*.long.test.ts'])],
         env,
         isolate: !isShared,
         environment: 'node',

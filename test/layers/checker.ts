@@ -169,7 +169,7 @@ function checkShape(file: SourceFile): string[] {
   const lines = file.text.split('\n').length - (file.text.endsWith('\n') ? 1 : 0);
   if (lines > FILE_LINES_MAX) found.push(`${file.path}:${FILE_LINES_MAX + 1}: has ${lines} lines, ${FILE_LINES_MAX} are allowed`);
   if (!/^(#![^\n]*\n)?\/\*\* ?\S?/.test(file.text)) found.push(`${file.path}:1: does not open with a doc comment that says what it is for`);
-  if (!/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|config|d))?\.tsx?$/.test(posix.basename(file.path)))
+  if (!/^[a-z0-9]+(-[a-z0-9]+)*((\.long)?\.test|\.config|\.d)?\.tsx?$/.test(posix.basename(file.path)))
     found.push(`${file.path}:1: its name is not kebab-case`);
   return found;
 }

@@ -1,6 +1,7 @@
 /** kill -9 at each step of a change, on each store: afterwards the change is wholly there or not at all, and listeners, store and history agree. */
 
 import { afterAll, beforeAll, describe, test } from 'vitest';
+import { longer } from '../../kit/long.ts';
 import { CrashField, PLACES, type Place } from './crash-field.ts';
 import { randomFrom, STORES, withStore } from './kill-repeatedly.ts';
 import { OPERATIONS, type OperationName } from './operations.ts';
@@ -14,13 +15,16 @@ interface Kill {
 const ON_LOCAL: Kill[] = OPERATIONS.map((operation, n) => ({ place: PLACES[n % PLACES.length]!, operation }));
 
 /** The steps in which a store takes part, the later ones with changes of several rows. */
-const ON_DATABASES: Kill[] = [
-  { place: 'storing', operation: 'add' },
+const USUAL_ON_DATABASES: Kill[] = [
   { place: 'moment', operation: 'add' },
   { place: 'stored', operation: 'import' },
-  { place: 'activated', operation: 'makeDefault' },
   { place: 'storing', operation: 'import' },
 ];
+const ON_DATABASES: Kill[] = longer(USUAL_ON_DATABASES, [
+  { place: 'storing', operation: 'add' },
+  { place: 'activated', operation: 'makeDefault' },
+  ...USUAL_ON_DATABASES,
+]);
 
 describe.each(STORES)('a broker on %s that is killed', (store) => {
   let field: CrashField;

@@ -9,8 +9,9 @@ import { lookForTransports } from '../../../src/internals/uws/load.ts';
 import { Authority, certificateFolder } from '../../kit/certificates.ts';
 import type { DeathsReport, Ports } from '../../kit/deaths/deaths.ts';
 import { freePort } from '../../kit/free-port.ts';
+import { longer } from '../../kit/long.ts';
 
-const DEATHS = 102;
+const DEATHS = longer(24, 102);
 const MIB = 2 ** 20;
 const SOURCES = join(import.meta.dirname, '../../kit/deaths');
 /** Below the project, so that its packages and native/ are found. */
@@ -28,7 +29,7 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(built, { recursive: true }));
 
-test('a process outlives the death of 102 threads under WS and WSS storms', { timeout: TEST_MS }, async () => {
+test(`a process outlives the death of ${DEATHS} threads under WS and WSS storms`, { timeout: TEST_MS }, async () => {
   const { uws } = lookForTransports();
   if (uws !== true) {
     // Node 22 on Linux has a binary; elsewhere there is nothing to outlive.

@@ -4,17 +4,16 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { startBroker } from '../../kit/broker.ts';
 import { connected } from '../../kit/lanes.ts';
+import { longer } from '../../kit/long.ts';
 import { preload } from '../../kit/preload.ts';
 import { uid } from '../../kit/until.ts';
 
 const CLOCK = join(import.meta.dirname, '../../kit/frozen-clock.ts');
 const open = { enableAuth: false, sessionPersistence: true, maxConnectionPerSecond: 100_000 };
-const CLOCKS: [string, Record<string, string>][] = [
-  ['1970', { KIT_CLOCK: '10000' }],
-  ['the same moment', { KIT_CLOCK: '1780000000000' }],
-];
+const AT_1970: [string, Record<string, string>] = ['1970', { KIT_CLOCK: '10000' }];
+const AT_ONCE: [string, Record<string, string>] = ['the same moment', { KIT_CLOCK: '1780000000000' }];
 
-test.each(CLOCKS)(
+test.each(longer([AT_1970], [AT_1970, AT_ONCE]))(
   'three starts at %s: every acknowledged message comes, once',
   async (_name, clock) => {
     const env = { ...clock, NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} ${preload(CLOCK)}` };
