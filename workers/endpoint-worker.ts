@@ -300,6 +300,9 @@ mesh.hooks = {
       case 'taken':
         router.crossing?.taken(control.serials);
         return;
+      case 'shared-known':
+        router.reports.known(control.request);
+        return;
       case 'bounce': {
         const confirmation = frame.onBounce(peer, control);
         if (peer.role === 'session' && confirmation !== null) barrier.delay(control.message.serial, confirmation);

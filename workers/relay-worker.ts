@@ -73,6 +73,7 @@ const gateway: Gateway = new Gateway({
   self: boot.peer,
   incarnation: relay.incarnation,
   hold: relay.hold,
+  prefersOwnMembers: boot.prefersOwnMembers,
   local: mesh,
   links,
   now: steadyNow,
@@ -95,6 +96,7 @@ const absence = new Absence({
   presence: (node) => transport.presence(node),
   settledMs: () => transport.settledMs(),
   onEnded(node) {
+    gateway.ended(node);
     links.restart(node, 'its process has ended: nobody listens to its subjects any more');
   },
 });
@@ -178,7 +180,10 @@ function report(): RelayReport {
     received: gateway.arrivals.delivered,
     receivedDropped: gateway.arrivals.dropped,
     unacknowledged: gateway.ledger.open,
-    orphaned: gateway.orphaned,
+    orphaned: gateway.shared.bounces.lost,
+    unsettled: gateway.shared.unsettled.size,
+    unkept: gateway.shared.unsettled.unkept,
+    rerouted: gateway.shared.bounces.rerouted,
     strangers: transport.strangers,
     nodes,
   };

@@ -9,10 +9,11 @@ import { startHeartbeat } from '../src/thread/heartbeat.ts';
 import { type CommandHandlers, HostLink } from '../src/thread/host-link.ts';
 import type { Mesh } from './shared/mesh/mesh.ts';
 import type { PeerLink } from './shared/mesh/peer-link.ts';
-import { fromWireMessage, type Message, toWireMessage } from './shared/messages/message.ts';
+import { fromWireMessage, type Message, toGivenOn } from './shared/messages/message.ts';
 import type { Router } from './shared/routing/router.ts';
 import { groupOf } from './shared/routing/share-group.ts';
 import type { Confirmation } from './shared/routing/shared-confirmations.ts';
+import type { SharedReader } from './shared/routing/shared-reports.ts';
 import type { Control } from './shared/wire/controls.ts';
 import { UsageMeter } from './usage.ts';
 
@@ -66,12 +67,13 @@ export function startWorker(
       process.exit(1);
     },
     bounce(peer, namespace, message, groups) {
-      for (const group of groups) peer.control({ t: 'bounce', namespace, group, message: toWireMessage(message) });
+      for (const group of groups) peer.control({ t: 'bounce', namespace, group, message: toGivenOn(message) });
     },
     onRelay(state) {
       const { crossing } = router;
       if (crossing === null) return;
       router.relayPeer = typeof state === 'string' ? null : state;
+      router.reports.reader = typeof state === 'string' ? null : readerOf(state);
       if (state === 'away') crossing.isAway = true;
       else if (state !== 'missed') crossing.resend(state);
       else {
@@ -82,5 +84,12 @@ export function startWorker(
     onBounce(peer, control) {
       return router.bounced(mesh.namespace(control.namespace), groupOf(control.group), fromWireMessage(control.message), peer);
     },
+  };
+}
+
+function readerOf(relay: PeerLink): SharedReader {
+  return {
+    settled: (isHeld, lines) => relay.control({ t: 'shared-settled', isHeld, lines }),
+    named: (request, names) => relay.control({ t: 'shared-named', request, names }),
   };
 }

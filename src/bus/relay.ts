@@ -87,6 +87,12 @@ export interface RelayReport {
   unacknowledged: number;
   /** messages that came back because a shared subscription had lost its members, and for which it has none on any node */
   orphaned: number;
+  /** messages of shared subscriptions at members elsewhere that are not settled */
+  unsettled: number;
+  /** such messages that are not kept for other members, because too many wait, or because a relay has ended */
+  unkept: number;
+  /** such messages that another member has got, because the first one's node or thread died */
+  rerouted: number;
   /** frames of processes that main does not know */
   strangers: number;
   nodes: RelayedNodeReport[];

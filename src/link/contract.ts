@@ -2,6 +2,9 @@
 
 export type LinkState = 'greeting' | 'up' | 'suspect' | 'closed';
 
+/** Reason of down(): the other node has closed the link in order. */
+export const GOODBYE = 'the other node said goodbye';
+
 export interface LinkOptions {
   /** number of this process, 1..2^32-1; drawn at its start */
   readonly incarnation: number;

@@ -4,7 +4,7 @@
  */
 
 import { Fifo } from '../kernel/fifo.ts';
-import type { LinkOptions, LinkState, LinkUser } from './contract.ts';
+import { GOODBYE, type LinkOptions, type LinkState, type LinkUser } from './contract.ts';
 import { type LinkCounts, noCounts } from './counts.ts';
 import {
   FIRST_SEQ,
@@ -291,7 +291,7 @@ export class Link {
     if (this.#sent.heard(head.got, head.taken, (sent) => this.#taken(sent, session))) this.#timing.progressed(now);
     if (session !== this.#session) return;
     if (head.kind === KIND.data) this.#handleData(head, bytes);
-    else if (head.kind === KIND.bye) this.#end('the other node said goodbye');
+    else if (head.kind === KIND.bye) this.#end(GOODBYE);
     else {
       this.#received.know(head.seq);
       if (head.kind === KIND.report) this.#repeat(readReport(bytes, this.#sent.nextSeq));

@@ -269,6 +269,9 @@ export interface CrossingSample {
   readonly receivedDropped: number;
   readonly unacknowledged: number;
   readonly orphaned: number;
+  readonly unsettled: number;
+  readonly unkept: number;
+  readonly rerouted: number;
   readonly strangers: number;
   readonly nodes: readonly {
     readonly name: string;
@@ -310,6 +313,13 @@ export async function crossingText(sample: CrossingSample | null): Promise<strin
   counter('messages_received_total', 'Messages of other nodes given to threads of this one', sample.received);
   counter('messages_dropped_total', 'QoS 0 messages of other nodes for a thread that is behind', sample.receivedDropped);
   counter('messages_orphaned_total', 'Messages for shared subscriptions that have no member left', sample.orphaned);
+  gauge('shared_unsettled_messages', 'Messages for shared subscriptions that members on other nodes have not settled', sample.unsettled);
+  counter('shared_unkept_total', 'Messages for shared subscriptions that no other member gets when the node of theirs dies', sample.unkept);
+  counter(
+    'shared_rerouted_total',
+    'Messages for shared subscriptions that went to another member, as the node of theirs died',
+    sample.rerouted,
+  );
   counter('strange_frames_total', 'Frames of processes that this node does not know', sample.strangers);
   perNode(sample, registry, name);
   return registry.metrics();

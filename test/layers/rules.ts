@@ -68,7 +68,7 @@ export const FLOORS: Readonly<Record<string, Readonly<Record<string, readonly st
     limits: ['context'],
     context: [],
   },
-  'workers/relay': { interest: [] },
+  'workers/relay': { interest: [], kept: [] },
   'workers/host': { cluster: [], identifiers: [], sessions: ['disk'], disk: ['retained'], retained: [] },
   'workers/shared': {
     table: ['move', 'session', 'mesh', 'wire', 'routing', 'messages'],

@@ -5,7 +5,7 @@ import type { LinkUser } from '../../src/link/contract.ts';
 import type { Namespace } from '../shared/routing/namespace.ts';
 import type { InterestNews } from '../shared/wire/controls.ts';
 import type { LocalPeer } from './arrivals.ts';
-import type { DepartureOrigin } from './ledger.ts';
+import type { DepartureOrigin } from './kept/ledger.ts';
 import type { HoldLimits } from './remote-node.ts';
 
 /** A worker of this node, as the gateway sees it. */
@@ -38,6 +38,8 @@ export interface GatewayOptions {
   /** number of this process, 1..2^32-1 */
   incarnation: number;
   hold: HoldLimits;
+  /** messages of shared subscriptions go to connected members of this node first */
+  prefersOwnMembers: boolean;
   local: LocalSide;
   links: NodeLinks;
   /** Steady time, ms. */

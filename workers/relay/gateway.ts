@@ -3,20 +3,21 @@
  * all other nodes. A message that came from a node never goes to another node.
  */
 
+import { GOODBYE } from '../../src/link/contract.ts';
 import type { Run } from '../shared/messages/run.ts';
 import type { Namespace } from '../shared/routing/namespace.ts';
 import type { PeerPublish } from '../shared/routing/peer.ts';
 import type { Control, InterestNews } from '../shared/wire/controls.ts';
 import { Arrivals } from './arrivals.ts';
 import { Barriers, Flushes } from './barriers.ts';
-import { Bounces } from './bounces.ts';
 import type { GatewayOptions, Worker } from './contract.ts';
 import { OwnInterest } from './interest/own-interest.ts';
-import { Ledger } from './ledger.ts';
+import { Ledger } from './kept/ledger.ts';
 import { NodeInput } from './node-input.ts';
 import { Outgoing } from './outgoing.ts';
 import { RemoteInterest } from './remote-interest.ts';
 import { RemoteNode } from './remote-node.ts';
+import { SharedPlaces } from './shared-places.ts';
 
 interface Member {
   readonly node: RemoteNode;
@@ -45,7 +46,7 @@ export class Gateway {
   readonly #own = new OwnInterest();
   readonly #barriers = new Barriers();
   readonly #flushes: Flushes;
-  readonly #bounces: Bounces;
+  readonly shared: SharedPlaces;
   readonly #outgoing: Outgoing;
   /** source → floor of the messages from other nodes */
   readonly #floors = new Map<number, number>();
@@ -69,8 +70,8 @@ export class Gateway {
       logger,
     });
     this.#flushes = new Flushes(local, this.#members);
-    this.#bounces = new Bounces(options, this.interest, (name) => this.#members.get(name)?.node ?? null);
-    this.#outgoing = new Outgoing(this.#members, this.interest, this.#bounces, this.ledger);
+    this.shared = new SharedPlaces(options, this.interest);
+    this.#outgoing = new Outgoing(this.#members, this.interest, this.shared.bounces, this.ledger);
   }
 
   #keeper(): Worker | null {
@@ -98,11 +99,6 @@ export class Gateway {
     return false;
   }
 
-  /** Messages of shared subscriptions that have no member left anywhere. */
-  get orphaned(): number {
-    return this.#bounces.lost;
-  }
-
   nodes(): IterableIterator<Readonly<Pick<Member, 'node' | 'incoming' | 'isExpected' | 'isCompared'>>> {
     return this.#members.values();
   }
@@ -116,6 +112,7 @@ export class Gateway {
     const names = new Set(nodes.map(({ name }) => name));
     for (const [name, member] of this.#members) {
       if (names.has(name)) continue;
+      this.shared.gone(member.node);
       this.#members.delete(name);
       this.#options.links.remove(name);
       member.node.forget();
@@ -127,6 +124,7 @@ export class Gateway {
     for (const { name, isUp } of nodes) {
       const member = this.#members.get(name) ?? this.#add(name);
       member.isExpected = isUp;
+      if (!isUp && !member.node.isUp && !this.#isIsolated) this.shared.down(member.node);
     }
     this.#schedule();
     this.#judgeLinked();
@@ -167,16 +165,25 @@ export class Gateway {
         return local.isOverloaded ? 'behind' : null;
       },
       raise: (source, floor) => void this.#floors.set(source, floor),
-      onBegin: (node) => this.interest.begin(node),
-      onNews: (node, news) => this.interest.apply(node, news),
+      onBegin: (node, relay) => {
+        this.shared.begun(node, relay);
+        this.interest.begin(node);
+      },
+      onNews: (node, news) => {
+        if (this.shared.noteMembers(news)) this.#schedule();
+        return this.interest.apply(node, news);
+      },
       onEnd: (node) => this.#ended(node),
       onKnown: (node, request) => this.#known(node, request),
       onFlush: (node, request, to) => void this.#flushes.answerNode(node, request, to),
       onFlushed: (node, request) => this.#flushes.answered(node, request),
       onIdentifiers: (node, news) => this.#tellSession({ t: 'from-node', node: node.name, news }),
       onCompare: (node, frame, clockShift) => this.#tellSession({ t: 'retained-frame', node: node.name, frame, clockShift }),
-      onBounce: (node, bounce) => this.#bounces.fromNode(node, bounce),
-      onOrphans: (node, namespace, record, groups) => this.#bounces.orphans(node, namespace, record, groups),
+      onBounce: (node, bounce) => this.shared.bounces.fromNode(node, bounce),
+      onOrphans: (node, namespace, record, groups) => this.shared.bounces.orphans(node, namespace, record, groups),
+      onSettled: (node, settlements) => this.shared.settlements.fromNode(node, settlements),
+      onName: (node, request, names) => this.shared.settlements.known(node, request, names),
+      onNamed: (node, request) => this.shared.settlements.answered(node, request),
     };
   }
 
@@ -188,9 +195,11 @@ export class Gateway {
     member.returnsUntil = null;
     member.isCompared = this.#keeper() === null;
     this.#tellSession({ t: 'retained-node', node: node.name, isUp: true });
+    this.shared.up(node, incarnation);
     node.up();
     if (!this.#isIsolated) this.#await(node);
-    node.control({ t: 'begin' });
+    node.control({ t: 'begin', relay: this.shared.relay });
+    this.shared.settlements.askAgain(node);
     // The whole interest includes the news that wait.
     for (const { news } of this.#own.pieces()) node.control({ t: 'news', request: 0, news: [news] });
     member.told = this.#barriers.begin([node]);
@@ -203,14 +212,25 @@ export class Gateway {
     incoming.end();
     this.#tellSession({ t: 'retained-node', node: node.name, isUp: false });
     node.down();
+    if (reason === GOODBYE) this.shared.ended(node);
     // Without this node in between, a claim would miss the sessions there, and an acknowledgement its subscribers.
     if (member.returnsUntil !== null) return;
     // A new session may begin in the same turn: then the other node has a new relay, and stays awaited.
     this.#options.soon(() => {
-      if (node.isUp || this.#members.get(node.name) !== member) return;
-      this.#options.logger.warn(`Cluster: messages do not cross to node ${node.name}`, { reason });
-      this.#release(node);
+      if (!node.isUp && this.#members.get(node.name) === member) this.#giveUp(node, reason);
     });
+  }
+
+  #giveUp(node: RemoteNode, reason: string): void {
+    this.#options.logger.warn(`Cluster: messages do not cross to node ${node.name}`, { reason });
+    this.#release(node);
+    if (!this.#isIsolated) this.shared.down(node);
+  }
+
+  /** The process of the node has ended; its link ends, too. */
+  ended(name: string): void {
+    const member = this.#members.get(name);
+    if (member !== undefined) this.shared.ended(member.node);
   }
 
   /** Publishers, subscribers and claims of this node wait for the other node. */
@@ -226,6 +246,7 @@ export class Gateway {
   /** Publishers, subscribers and claims no longer wait for the other node. */
   #release(node: RemoteNode): void {
     node.await(false);
+    this.shared.released(node);
     this.#tellSession({ t: 'node-down', node: node.name, isCutOff: this.#isIsolated });
     this.#barriers.forget(node);
     this.#flushes.forget(node);
@@ -237,9 +258,12 @@ export class Gateway {
   setIsolated(isIsolated: boolean): void {
     if (this.#isIsolated === isIsolated) return;
     this.#isIsolated = isIsolated;
-    for (const { node } of this.#members.values())
+    for (const { node, isKnown } of this.#members.values())
       if (isIsolated) this.#release(node);
-      else if (node.isUp) this.#await(node);
+      else if (node.isUp) {
+        if (isKnown) this.interest.setAway(node, false);
+        this.#await(node);
+      }
     this.#tellDown();
     this.#judgeLinked();
   }
@@ -249,6 +273,7 @@ export class Gateway {
     const member = this.#members.get(node.name);
     if (member?.node !== node) return;
     member.isKnown = true;
+    if (node.isAwaited) this.interest.setAway(node, false);
     this.#judgeLinked();
   }
 
@@ -286,6 +311,7 @@ export class Gateway {
    * @returns resolves when all awaited nodes know this change and all earlier ones; null: they know already
    */
   localNews(news: readonly InterestNews[]): Promise<void> | null {
+    if (this.shared.noteMembers(news)) this.#schedule();
     for (const { namespace, filters, shares } of news)
       this.localChange(this.#options.local.namespace(namespace), [...filters, ...shares.map(([filter]) => filter)]);
     return this.#own.spread ?? this.#barriers.all;
@@ -323,7 +349,9 @@ export class Gateway {
     else if (control.t === 'flush') void this.#flushes.answer(worker, control);
     else if (control.t === 'to-nodes')
       for (const name of control.nodes) this.#members.get(name)?.node.control({ t: 'identifiers', news: control.news });
-    else if (control.t === 'bounce') this.#bounces.fromWorker(worker, control);
+    else if (control.t === 'bounce') this.shared.bounces.fromWorker(worker, control);
+    else if (control.t === 'shared-settled') this.shared.settlements.fromWorker(control);
+    else if (control.t === 'shared-named') void this.shared.settlements.name(worker, control);
     else if (control.t === 'retained-frame') this.#members.get(control.node)?.node.compare(control.frame);
     else if (control.t === 'retained-compared') this.#compared(control.node);
     else if (control.t === 'unstored') this.#options.logger.error('Cluster: a message of another node could not be stored here');
@@ -354,6 +382,7 @@ export class Gateway {
   workerRemoved(worker: Worker): void {
     this.arrivals.peerRemoved(worker);
     this.ledger.forget(worker.id);
+    this.shared.gone(worker);
     if (worker.role !== 'session') return;
     this.#hasSession = false;
     // Messages that it had not stored come again, for its successor.
@@ -373,8 +402,7 @@ export class Gateway {
     for (const member of this.#members.values()) {
       if (member.returnsUntil === null || member.returnsUntil > this.#options.now()) continue;
       member.returnsUntil = null;
-      this.#options.logger.warn(`Cluster: messages do not cross to node ${member.node.name}`, { reason: 'its link did not begin anew' });
-      this.#release(member.node);
+      this.#giveUp(member.node, 'its link did not begin anew');
     }
   }
 
@@ -385,7 +413,7 @@ export class Gateway {
 
   /** See BatchForm.floorOf, for messages on their way to workers. */
   floorOf(source: number): number {
-    return this.#bounces.floorOf(source) ?? this.#floors.get(source) ?? -1;
+    return this.shared.bounces.floorOf(source) ?? this.#floors.get(source) ?? -1;
   }
 
   #settleAll(): void {
@@ -407,6 +435,7 @@ export class Gateway {
   #flush(): void {
     this.#isScheduled = false;
     this.#spreadNews();
+    if (!this.#isIsolated) this.shared.retry();
     const touched = [...this.#touched];
     this.#touched.clear();
     for (const node of touched) node.flush();

@@ -5,11 +5,12 @@ import { Fifo } from '../../src/kernel/fifo.ts';
 import type { Logger } from '../../src/kernel/logger.ts';
 import { SOURCES_PER_NODE } from '../shared/messages/message.ts';
 import type { PeerPublish } from '../shared/routing/peer.ts';
+import type { SharedName } from '../shared/routing/shared-reports.ts';
 import type { InterestNews } from '../shared/wire/controls.ts';
 import type { IdentifierNews } from '../shared/wire/identifier-news.ts';
 import { BatchReader, type RecordSink } from '../shared/wire/records.ts';
 import type { Arrival, Arrivals, OnOrphans } from './arrivals.ts';
-import { BATCH_HEAD_BYTES, decodeControls, LANE, type NodeControl } from './packets.ts';
+import { BATCH_HEAD_BYTES, decodeControls, decodeSettlements, LANE, type NodeControl, type Settlement } from './packets.ts';
 import type { RemoteNode } from './remote-node.ts';
 
 export interface NodeInputHooks {
@@ -25,11 +26,14 @@ export interface NodeInputHooks {
   raise(source: number, floor: number): void;
   /** The interest of the node has changed. Filters not named between onBegin() and onEnd() are retracted. Resolves when the workers know. */
   onNews(node: RemoteNode, news: readonly InterestNews[]): Promise<void>;
-  onBegin(node: RemoteNode): void;
+  onBegin(node: RemoteNode, relay: number | undefined): void;
   onEnd(node: RemoteNode): Promise<void>;
   onKnown(node: RemoteNode, request: number): void;
   /** A part of the comparison of retained messages. @param clockShift see BatchReader */
   onCompare(node: RemoteNode, frame: Uint8Array, clockShift: number): void;
+  onSettled(node: RemoteNode, settlements: readonly Settlement[]): void;
+  onName(node: RemoteNode, request: number, names: readonly SharedName[]): void;
+  onNamed(node: RemoteNode, request: number): void;
   onBounce(node: RemoteNode, bounce: Extract<NodeControl, { t: 'bounce' }>): void;
   onFlush(node: RemoteNode, request: number, to: string): void;
   onFlushed(node: RemoteNode, request: number): void;
@@ -94,6 +98,7 @@ export class NodeInput {
     try {
       if (lane === LANE.controls) for (const control of decodeControls(packet)) this.#control(control);
       else if (lane === LANE.retained) this.#compare(packet);
+      else if (lane === LANE.settled) this.#hooks.onSettled(this.node, decodeSettlements(packet));
       else this.#read(packet);
     } catch (error) {
       this.invalid++;
@@ -120,7 +125,7 @@ export class NodeInput {
     const { node } = this;
     switch (control.t) {
       case 'begin':
-        this.#hooks.onBegin(node);
+        this.#hooks.onBegin(node, control.relay);
         return;
       case 'news':
         this.#answer(control.request, this.#hooks.onNews(node, control.news));
@@ -130,6 +135,12 @@ export class NodeInput {
         return;
       case 'known':
         this.#hooks.onKnown(node, control.request);
+        return;
+      case 'name':
+        this.#hooks.onName(node, control.request, control.names);
+        return;
+      case 'named':
+        this.#hooks.onNamed(node, control.request);
         return;
       case 'bounce':
         this.#hooks.onBounce(node, control);

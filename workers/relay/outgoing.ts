@@ -7,7 +7,7 @@ import { INTEREST, type PeerPublish } from '../shared/routing/peer.ts';
 import type { Bounces } from './bounces.ts';
 import type { Worker } from './contract.ts';
 import { isOfNode } from './interest/interest-sum.ts';
-import type { Departure, Ledger } from './ledger.ts';
+import type { Departure, Ledger } from './kept/ledger.ts';
 import { mixed } from './packets.ts';
 import type { RemoteInterest } from './remote-interest.ts';
 import type { RemoteNode } from './remote-node.ts';
@@ -49,15 +49,19 @@ export class Outgoing {
       groupsOf?.delete(node);
       if (!isWanted && groups === null) continue;
       served?.add(node);
-      node.send(name, { message, toSubscribers: isWanted, groups, store: false }, departure);
+      this.#sendTo(node, name, { message, toSubscribers: isWanted, groups, store: false }, departure);
     }
     for (const [node, groups] of groupsOf ?? []) {
       served?.add(node);
-      node.send(name, { message, toSubscribers: false, groups, store: false }, departure);
+      this.#sendTo(node, name, { message, toSubscribers: false, groups, store: false }, departure);
     }
     if (served === null) return;
     const kept = { message, toSubscribers: false, groups: null, store: false };
     for (const { node } of this.#members.values()) if (node.isAwaited && !served.has(node)) node.send(name, kept, departure);
+  }
+
+  #sendTo(node: RemoteNode, name: string, record: PeerPublish, departure: Departure | null): void {
+    if (node.send(name, record, departure) && record.groups !== null) this.#bounces.keep(node, name, record.groups, record.message);
   }
 
   /** A node for each group: the same one when the message comes again, because a new relay runs. */

@@ -2,13 +2,17 @@
 
 import { FNV_BASIS, fnv1a } from '../../src/kernel/fnv.ts';
 import type { WireMessage } from '../shared/messages/message.ts';
+import type { SharedLine, SharedName } from '../shared/routing/shared-reports.ts';
 import type { InterestNews } from '../shared/wire/controls.ts';
 import type { IdentifierNews } from '../shared/wire/identifier-news.ts';
 
 /** Controls between relays, in order. */
 export type NodeControl =
-  /** the whole interest of the node follows, and replaces what the receiver knows */
-  | { t: 'begin' }
+  /**
+   * the whole interest of the node follows, and replaces what the receiver knows
+   * @param relay differs for each relay of the node; absent: the node's version reports no settlements
+   */
+  | { t: 'begin'; relay?: number }
   /** a change of the node's interest; request 0 gets no answer */
   | { t: 'news'; request: number; news: InterestNews[] }
   /** the whole interest has been sent */
@@ -20,14 +24,17 @@ export type NodeControl =
   /** asks for an answer when the node `to` has taken everything that the receiver's workers have routed so far */
   | { t: 'flush'; request: number; to: string }
   | { t: 'flushed'; request: number }
+  /** the receiver's QoS 2 messages of shared subscriptions that these clients may get from now on: group, peer at the receiver, serial, session key */
+  | { t: 'name'; request: number; names: SharedName[] }
+  | { t: 'named'; request: number }
   /** from session worker to session worker */
   | { t: 'identifiers'; news: IdentifierNews };
 
 /**
- * Lanes of a link: controls; small messages with QoS 0; small messages with QoS 1 and 2; the comparison of retained messages; large messages by
- * topic, with QoS 1 and 2, and with QoS 0.
+ * Lanes of a link: controls; small messages with QoS 0; small messages with QoS 1 and 2; the comparison of retained messages; settlements;
+ * large messages by topic, with QoS 1 and 2, and with QoS 0.
  */
-export const LANE = { controls: 0, once: 1, queued: 2, retained: 3, largeQueued: 16, largeOnce: 64 } as const;
+export const LANE = { controls: 0, once: 1, queued: 2, retained: 3, settled: 4, largeQueued: 16, largeOnce: 64 } as const;
 /** Lanes for large messages of one kind. */
 export const LARGE_LANES = 32;
 /** A message of this size or more, bytes, has a packet of its own in a lane for large ones. */
@@ -47,6 +54,28 @@ export function decodeControls(packet: Uint8Array): NodeControl[] {
   const read: unknown = JSON.parse(Buffer.from(packet.buffer, packet.byteOffset, packet.byteLength).toString());
   if (!Array.isArray(read)) throw new Error('a packet of controls is no list');
   return (read as NodeControl[]).map((control) => (control.t === 'bounce' ? { ...control, message: fromText(control.message) } : control));
+}
+
+/** Messages that a node has sent to shared groups here, each line with their peer at that node. See SharedReader. */
+export interface Settlement {
+  /** of the node that sent them */
+  readonly incarnation: number;
+  readonly isHeld: boolean;
+  readonly line: SharedLine;
+}
+
+export function encodeSettlements(settlements: readonly Settlement[]): Buffer {
+  const text = JSON.stringify(settlements);
+  const bytes = Buffer.allocUnsafeSlow(BATCH_HEAD_BYTES + Buffer.byteLength(text));
+  bytes.write(text, BATCH_HEAD_BYTES);
+  return bytes;
+}
+
+/** @throws Error when the bytes are no list of settlements */
+export function decodeSettlements(packet: Uint8Array): Settlement[] {
+  const read: unknown = JSON.parse(Buffer.from(packet.buffer, packet.byteOffset, packet.byteLength).toString('utf8', BATCH_HEAD_BYTES));
+  if (!Array.isArray(read)) throw new Error('a packet of settlements is no list');
+  return read as Settlement[];
 }
 
 /** JSON has no bytes. */

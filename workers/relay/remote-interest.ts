@@ -2,7 +2,7 @@
 
 import type { InterestPiece } from '../shared/mesh/snapshot.ts';
 import { Namespace } from '../shared/routing/namespace.ts';
-import { NO_MEMBERS } from '../shared/routing/share-group.ts';
+import { type MemberCount, NO_MEMBERS, type ShareGroup } from '../shared/routing/share-group.ts';
 import type { InterestNews } from '../shared/wire/controls.ts';
 import { InterestSum } from './interest/interest-sum.ts';
 import type { RemoteNode } from './remote-node.ts';
@@ -18,6 +18,8 @@ export class RemoteInterest {
   readonly #of = new Map<RemoteNode, Seen>();
   /** the part of its whole interest that a node has named so far */
   readonly #fresh = new Map<RemoteNode, Seen>();
+  /** nodes that are down → their groups' members as the node announced them; they count as offline members, which come last */
+  readonly #away = new Map<RemoteNode, Map<ShareGroup, MemberCount>>();
   #last: Promise<void> = Promise.resolve();
 
   /** @param announce tells the workers; resolves when they know */
@@ -73,12 +75,43 @@ export class RemoteInterest {
     }
     for (const [filter, name, connected, away, durable] of shares) {
       const group = namespace.group(filter, name);
-      group.setRemote(node, { connected, away, durable });
+      this.#setMembers(node, group, { connected, away, durable });
       note(own, fresh, group.id, group.remote.has(node));
       namespace.dropGroupIfEmpty(group);
       touched.push(filter);
     }
     this.#tell(namespace, touched);
+  }
+
+  #setMembers(node: RemoteNode, group: ShareGroup, count: MemberCount): void {
+    const announced = this.#away.get(node);
+    if (announced === undefined) group.setRemote(node, count);
+    else {
+      announced.set(group, count);
+      group.setRemote(node, offline(count));
+    }
+  }
+
+  /** The node is down, or up again with its whole interest known. While it is down, members of shared groups elsewhere come before its own. */
+  setAway(node: RemoteNode, isAway: boolean): void {
+    if (this.#away.has(node) === isAway) return;
+    const announced = this.#away.get(node) ?? new Map<ShareGroup, MemberCount>();
+    if (isAway) this.#away.set(node, announced);
+    else this.#away.delete(node);
+    for (const [name, keys] of this.#of.get(node) ?? []) {
+      const namespace = this.namespace(name);
+      const touched: string[] = [];
+      for (const key of keys) {
+        const [filter = key, id] = key.split('\0', 2);
+        const group = id === undefined ? undefined : namespace.findGroup(filter, id);
+        const count = group?.remote.get(node);
+        if (group === undefined || count === undefined) continue;
+        touched.push(filter);
+        if (isAway) this.#setMembers(node, group, count);
+        else group.setRemote(node, announced.get(group) ?? count);
+      }
+      this.#tell(namespace, touched);
+    }
   }
 
   #tell(namespace: Namespace, filters: Iterable<string>): void {
@@ -99,6 +132,7 @@ export class RemoteInterest {
     this.#fresh.delete(node);
     this.#retract(node, new Map());
     this.#of.delete(node);
+    this.#away.delete(node);
   }
 
   #retract(node: RemoteNode, kept: Seen): void {
@@ -115,13 +149,17 @@ export class RemoteInterest {
         else {
           const known = namespace.findGroup(filter, group);
           if (known === undefined) continue;
-          known.setRemote(node, NO_MEMBERS);
+          this.#setMembers(node, known, NO_MEMBERS);
           namespace.dropGroupIfEmpty(known);
         }
       }
       this.#tell(namespace, touched);
     }
   }
+}
+
+function offline({ connected, away, durable }: MemberCount): MemberCount {
+  return { connected: 0, away: connected + away, durable };
 }
 
 function seenOf(all: Map<RemoteNode, Seen>, node: RemoteNode, namespace: string): Set<string> {

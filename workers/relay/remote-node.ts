@@ -4,9 +4,19 @@ import { Fifo } from '../../src/kernel/fifo.ts';
 import type { Message } from '../shared/messages/message.ts';
 import type { Run } from '../shared/messages/run.ts';
 import type { Peer, PeerPublish } from '../shared/routing/peer.ts';
-import { type BatchPart, BatchWriter } from '../shared/wire/records.ts';
-import type { Departure, Ledger } from './ledger.ts';
-import { BATCH_HEAD_BYTES, encodeControls, hashOf, LANE, LARGE_BYTES, LARGE_LANES, type NodeControl } from './packets.ts';
+import { type BatchPart, BatchReader, BatchWriter } from '../shared/wire/records.ts';
+import type { Departure, Ledger } from './kept/ledger.ts';
+import {
+  BATCH_HEAD_BYTES,
+  encodeControls,
+  encodeSettlements,
+  hashOf,
+  LANE,
+  LARGE_BYTES,
+  LARGE_LANES,
+  type NodeControl,
+  type Settlement,
+} from './packets.ts';
 
 /** Bytes that may wait for a node that is up: two windows of a link. Above this limit QoS 0 messages to the node are dropped. */
 const OVERLOAD_BYTES = 8 * 1024 * 1024;
@@ -49,6 +59,8 @@ interface Packet {
   readonly order: number;
   readonly bytes: Buffer;
   readonly messages: number;
+  /** shared groups get at least one of the messages */
+  readonly isShared: boolean;
   readonly departures: readonly Departure[];
   isAwaited: boolean;
 }
@@ -59,6 +71,7 @@ class OpenBatch {
   readonly writer: BatchWriter;
   departures: Departure[] = [];
   messages = 0;
+  isShared = false;
   #takenBytes = 0;
 
   constructor(lane: number, floorOf: (source: number) => number) {
@@ -88,6 +101,7 @@ export class RemoteNode implements Peer {
   readonly #once: OpenBatch;
   readonly #queued: OpenBatch;
   #controls: NodeControl[] = [];
+  #settlements: Settlement[] = [];
   #unsent = new Fifo<Packet>();
   /** lane → packets that the link has, in order */
   readonly #sent = new Map<number, Fifo<Packet>>();
@@ -143,13 +157,16 @@ export class RemoteNode implements Peer {
     this.send(namespace, record, null);
   }
 
-  /** @param departure of a QoS 1 or 2 message whose publisher waits */
-  send(namespace: string, record: PeerPublish, departure: Departure | null): void {
+  /**
+   * @param departure of a QoS 1 or 2 message whose publisher waits
+   * @returns false when the message is lost, and counted
+   */
+  send(namespace: string, record: PeerPublish, departure: Departure | null): boolean {
     const { message } = record;
     const refusal = this.#refusal(message.qos === 0, message.size + MESSAGE_BYTES);
     if (refusal !== null) {
       this.lost[refusal]++;
-      return;
+      return false;
     }
     const batch = message.qos === 0 ? this.#once : this.#queued;
     const lane = this.#laneOf(message);
@@ -162,6 +179,7 @@ export class RemoteNode implements Peer {
       this.#close(alone);
     }
     this.#hooks.touched(this);
+    return true;
   }
 
   publishRun(namespace: string, run: Run): void {
@@ -193,6 +211,7 @@ export class RemoteNode implements Peer {
     }
     batch.writer.publish(namespace, record);
     batch.messages++;
+    if (record.groups !== null) batch.isShared = true;
   }
 
   /** Large messages go by topic, and so do small ones behind them: messages of one topic keep their order. */
@@ -212,15 +231,16 @@ export class RemoteNode implements Peer {
       const bytes = Buffer.allocUnsafeSlow(BATCH_HEAD_BYTES + part.used);
       bytes.set(new Uint8Array(part.buffer, 0, part.used), BATCH_HEAD_BYTES);
       // The last part stands for all, because parts of a lane are taken in order.
-      this.#push(batch.lane, bytes, isLast ? batch.messages : 0, isLast ? batch.departures : []);
+      this.#push(batch.lane, bytes, isLast ? batch.messages : 0, isLast ? batch.departures : [], batch.isShared);
     }
     if (parts.length === 0) return;
     batch.departures = [];
     batch.messages = 0;
+    batch.isShared = false;
   }
 
-  #push(lane: number, bytes: Buffer, messages: number, departures: readonly Departure[]): void {
-    const packet: Packet = { lane, order: ++this.#order, bytes, messages, departures, isAwaited: this.#isAwaited };
+  #push(lane: number, bytes: Buffer, messages: number, departures: readonly Departure[], isShared = false): void {
+    const packet: Packet = { lane, order: ++this.#order, bytes, messages, isShared, departures, isAwaited: this.#isAwaited };
     this.#unsent.push(packet);
     this.#bytes += bytes.length;
     this.#messages += messages;
@@ -231,6 +251,18 @@ export class RemoteNode implements Peer {
     if (!this.#isUp) return;
     this.#controls.push(control);
     this.#hooks.touched(this);
+  }
+
+  /** Reports messages of the node's shared subscriptions. The report survives the session of the link. */
+  report(settlement: Settlement): void {
+    this.#settlements.push(settlement);
+    this.#hooks.touched(this);
+  }
+
+  #closeReports(): void {
+    if (this.#settlements.length === 0) return;
+    this.#push(LANE.settled, encodeSettlements(this.#settlements), 0, []);
+    this.#settlements = [];
   }
 
   /** Sends a part of the comparison of retained messages. The part is lost with the session of the link; the next session compares anew. */
@@ -246,6 +278,7 @@ export class RemoteNode implements Peer {
   flush(): void {
     this.#close(this.#once);
     this.#close(this.#queued);
+    this.#closeReports();
     if (!this.#isUp) return;
     if (this.#controls.length > 0) {
       if (this.#hooks.write(LANE.controls, encodeControls(this.#controls)) === null) return;
@@ -336,6 +369,44 @@ export class RemoteNode implements Peer {
         this.#drop(packet);
       }
     }
+  }
+
+  /**
+   * Takes messages of shared groups back that wait for the node. To be called while no session of the link is up.
+   * @param isBack whether this message of this group is meant
+   */
+  withdraw(isBack: (message: Message, group: string) => boolean): void {
+    const packets = [...this.#unsent];
+    this.#unsent = new Fifo();
+    for (const packet of packets) {
+      const left = packet.isShared ? this.#without(packet, isBack) : packet;
+      if (left === null) this.#drop(packet);
+      else this.#unsent.push(left);
+    }
+  }
+
+  /** The packet without these messages; null: none is left. */
+  #without(packet: Packet, isBack: (message: Message, group: string) => boolean): Packet | null {
+    const rest = new OpenBatch(packet.lane, (source) => this.#ledger.floorOf(source));
+    let back = 0;
+    new BatchReader(0).readAll(packet.bytes.subarray(BATCH_HEAD_BYTES), {
+      onPublish: (namespace, record) => {
+        const { message, toSubscribers } = record;
+        const kept = record.groups?.filter((group) => !isBack(message, group)) ?? [];
+        const groups = kept.length === 0 ? null : kept;
+        if (groups === null && record.groups !== null && !toSubscribers && (!message.retain || message.isGivenOn)) back++;
+        else this.#add(rest, namespace, { ...record, groups }, null);
+      },
+      onRun() {},
+    });
+    const [part] = rest.take();
+    if (part === undefined) return null;
+    const bytes = Buffer.allocUnsafeSlow(BATCH_HEAD_BYTES + part.used);
+    bytes.set(new Uint8Array(part.buffer, 0, part.used), BATCH_HEAD_BYTES);
+    const messages = Math.max(0, packet.messages - back);
+    this.#bytes += bytes.length - packet.bytes.length;
+    this.#messages += messages - packet.messages;
+    return { ...packet, bytes, messages, isShared: rest.isShared };
   }
 
   /** Whether publishers wait for the node from now on. */

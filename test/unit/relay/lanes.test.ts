@@ -1,7 +1,7 @@
 /** Packets to another node: small messages stay behind the large ones of their topic, and pass those of other topics. */
 
 import { expect, test } from 'vitest';
-import { Ledger } from '../../../workers/relay/ledger.ts';
+import { Ledger } from '../../../workers/relay/kept/ledger.ts';
 import { LANE, LARGE_BYTES } from '../../../workers/relay/packets.ts';
 import { RemoteNode } from '../../../workers/relay/remote-node.ts';
 import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';

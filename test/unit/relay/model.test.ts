@@ -183,6 +183,7 @@ class FakeNode {
       self: 3,
       incarnation: this.incarnation,
       hold: { bytes: 1e9, messages: 1e6 },
+      prefersOwnMembers: false,
       local: {
         namespace: () => inner,
         announce: (news) => this.#announce(news),

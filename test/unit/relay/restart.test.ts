@@ -25,6 +25,7 @@ function startGateway() {
     self: 5,
     incarnation: 1,
     hold: { bytes: 1_000, messages: 10 },
+    prefersOwnMembers: false,
     local: { namespace: () => namespace, announce: async () => {}, fence: () => null, links: new Map([[1, session]]), isOverloaded: false },
     links: {
       add: (node, user) => users.set(node, user),

@@ -80,13 +80,26 @@ describe.each(['endpoint', 'session'] as const)('to the %s worker', (role) => {
     expect(deliveryKey(second!, GROUP)).toBe(deliveryKey(first!, GROUP));
   });
 
-  test('nobody waits for a message that another worker has numbered', () => {
+  test('a message that another worker has numbered waits for its receiver, and goes to a third one when that ends', () => {
     const { router, namespace, peer, route } = world(role);
-    const { serial } = route('own');
-    router.confirmations.confirmed(peer, serial);
+    route('own');
+    router.confirmations.confirmed(peer, peer.read()[0]!.serial);
     const confirmation = router.rerouteShared(namespace, GROUP, message('other', 1, 7), null);
-    expect(confirmation === null).toBe(role === 'endpoint');
-    const [, other] = peer.read();
-    expect(router.confirmations.find(peer, other!.serial)).toBe(null);
+    expect(confirmation).not.toBe(null);
+    const [other] = peer.read();
+    if (role === 'session') return;
+    expect(router.confirmations.find(peer, other!.serial)).toBe(confirmation);
+    const third = new Worker(10);
+    namespace.group('t', 'g').remote.set(third, { connected: 1, away: 0, durable: 1 });
+    namespace.group('t', 'g').remote.delete(peer);
+    router.peerRemoved(peer);
+    expect(third.read().map(({ payload }) => payload.toString())).toEqual(['other']);
+    let isStored = false;
+    confirmation!.when(() => {
+      isStored = true;
+    });
+    expect(isStored).toBe(false);
+    router.confirmations.confirmed(third, other!.serial);
+    expect(isStored).toBe(true);
   });
 });

@@ -7,11 +7,12 @@ import type { PeerLink } from '../../../workers/shared/mesh/peer-link.ts';
 import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
 import { Namespace } from '../../../workers/shared/routing/namespace.ts';
 import { SharedConfirmations } from '../../../workers/shared/routing/shared-confirmations.ts';
+import { SharedReports } from '../../../workers/shared/routing/shared-reports.ts';
 import { Session, type SessionHost } from '../../../workers/shared/session/session.ts';
 import type { Control } from '../../../workers/shared/wire/controls.ts';
 
 function durableSession(): Session {
-  const session = new Session(new Namespace('default'), 'c', {} as SessionHost);
+  const session = new Session(new Namespace('default'), 'c', {} as SessionHost, new SharedReports());
   session.isDurable = true;
   return session;
 }

@@ -34,7 +34,10 @@ export class Message {
   readonly retain: boolean;
   /** the moment of expiry by steadyNow(); 0: never [MQTT-3.3.2-5] */
   readonly expiresAt: number;
-  /** session key of the publisher, for No Local; '' for the server itself */
+  /**
+   * session key of the publisher, for No Local; '' for the server itself. With `isGivenOn`: of the client that may have had the message, and does
+   * not get it again; '': none
+   */
   readonly from: string;
   /**
    * the peer that routed the message first, and the message's number there: together unique in the life of the process, and in the
@@ -184,6 +187,12 @@ export function toWireMessage(message: Message): WireMessage {
   message.detach();
   const { topic, qos, retain, expiresAt, from, source, serial } = message;
   return { topic, payload: message.payload, qos, retain, forward: message.forward, expiresAt, from, source, serial };
+}
+
+/** A message that goes to another member of a shared group; see Message.from. */
+export function toGivenOn(message: Message): WireMessage {
+  const wire = toWireMessage(message);
+  return message.isGivenOn ? wire : { ...wire, from: '' };
 }
 
 export function fromWireMessage(wire: WireMessage): Message {

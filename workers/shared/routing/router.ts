@@ -9,6 +9,7 @@ import type { Namespace } from './namespace.ts';
 import { INTEREST, type Peer, type PeerPublish } from './peer.ts';
 import { groupOf, type Member, type ShareGroup } from './share-group.ts';
 import { type Confirmation, SharedConfirmations } from './shared-confirmations.ts';
+import { SharedReports } from './shared-reports.ts';
 import type { Grant } from './subscriber.ts';
 import type { TopicEntry } from './topic-entry.ts';
 
@@ -80,6 +81,7 @@ export class Router {
   readonly #routed: Routed = { hasReceivers: false, serial: 0, confirmation: null };
   readonly #received: Received = { orphans: null, kept: null };
   readonly confirmations = new SharedConfirmations();
+  readonly reports = new SharedReports();
   /** confirmation of the message that is being routed; null: none so far */
   #confirmation: Confirmation | null = null;
   /** Resolves when the session worker has everything sent to it so far on disk; null in the session worker. */
@@ -110,7 +112,7 @@ export class Router {
     const outer = this.#confirmation;
     this.#confirmation = null;
     this.#deliverLocal(entry, message, 0);
-    const groupsOf = ofTopic.length > 0 ? this.#chooseMembers(ofTopic, message, null) : null;
+    const groupsOf = ofTopic.length > 0 ? this.#chooseMembers(ofTopic, message) : null;
     const wanted = isQueued ? INTEREST.queued | INTEREST.durable : INTEREST.live;
     let toSession = false;
     let toRelay = false;
@@ -228,20 +230,25 @@ export class Router {
   }
 
   /** Serves the groups whose turn falls on a member here; returns the others by peer. */
-  #chooseMembers(groups: readonly ShareGroup[], message: Message, exclude: Peer | null): Map<Peer, RemoteGroups> | null {
+  #chooseMembers(groups: readonly ShareGroup[], message: Message): Map<Peer, RemoteGroups> | null {
     let remote: Map<Peer, RemoteGroups> | null = null;
     const far = this.prefersOwnMembers ? this.relayPeer : null;
     for (const group of groups) {
-      const choice = group.choose(exclude, far);
+      const choice = group.choose(null, far);
       if (choice === null) continue;
       if (!isMember(choice)) {
         remote = noteRemote(remote, choice, group);
         continue;
       }
-      const kept = choice.subscriber.deliver(message, choice.grant, 0, group);
-      if (kept !== null) this.#confirm(message).follow(kept);
+      this.#deliverTo(choice, message, group);
     }
     return remote;
+  }
+
+  /** Gives a message to a member of this worker. */
+  #deliverTo({ subscriber, grant }: Member, message: Message, group: ShareGroup): void {
+    const kept = subscriber.deliver(message, grant, 0, group);
+    if (kept !== null) this.#confirm(message).follow(kept);
   }
 
   /**
@@ -257,10 +264,15 @@ export class Router {
     confirmation: Confirmation | null = null,
   ): Confirmation | null {
     const known = namespace.findGroup(group.filter, group.name);
-    if (known === undefined) return confirmation;
+    const choice = known?.choose(exclude, this.prefersOwnMembers ? this.relayPeer : null) ?? null;
+    if (known === undefined || choice === null) {
+      this.reports.settled(message, group);
+      return confirmation;
+    }
     const outer = this.#confirmation;
     this.#confirmation = confirmation;
-    for (const [peer, groups] of this.#chooseMembers([known], message, exclude) ?? []) this.#giveOn(peer, namespace, message, groups);
+    if (isMember(choice)) this.#deliverTo(choice, message, known);
+    else this.#giveOn(choice, namespace, message, known);
     const needed = this.#confirmation;
     this.#confirmation = outer;
     return needed;
@@ -278,18 +290,21 @@ export class Router {
   }
 
   /** Sends a message of a shared group to a member at a peer, after another member has left. */
-  #giveOn(peer: Peer, namespace: Namespace, message: Message, groups: RemoteGroups): void {
+  #giveOn(peer: Peer, namespace: Namespace, message: Message, group: ShareGroup): void {
     const isOwn = message.source === this.#self;
+    const isSession = peer === this.sessionPeer;
     const copy = givenOn(message);
+    const groups = noteRemote(null, peer, group).get(peer)!;
     // Peers take every message from here for a message that this worker has numbered. Under another worker's number, the message would count
     // as this worker's own message of that number, and one of the two would be lost. Other nodes drop numbers that they have had already.
     if (message.qos > 0 && (!isOwn || peer === this.relayPeer)) this.number(copy);
-    if (peer === this.relayPeer || (isOwn && peer !== this.sessionPeer)) this.#send(peer, namespace, copy, false, groups, false);
-    else {
-      // Without `store`: the session worker may already have reported higher serials, and no publisher waits for another worker's message.
-      peer.publish(namespace.name, { message: copy, toSubscribers: false, groups: groups.ids, store: false });
-      if (peer === this.sessionPeer && message.qos > 0 && this.committed !== null) this.#confirm(message).follow(this.committed());
-    }
+    // Without `store` for an old number: the session worker may already have reported higher ones.
+    if (!isSession || !isOwn) this.#send(peer, namespace, copy, false, groups, false);
+    else peer.publish(namespace.name, { message: copy, toSubscribers: false, groups: groups.ids, store: false });
+    if (isSession && message.qos > 0 && this.committed !== null) this.#confirm(message).follow(this.committed());
+    // The node that keeps the message forgets it when the next place has it.
+    if (this.#confirmation === null) this.reports.settled(message, group);
+    else if (this.reports.keeps({ message, group })) this.#confirmation.when(() => this.reports.settled(message, group));
   }
 
   /** The endpoint worker `peer` has ended: its unconfirmed shared messages go to other members. */
@@ -316,7 +331,7 @@ export class Router {
     if (record.toSubscribers) this.#deliverLocal(entry, message, source);
     for (const id of record.groups ?? []) {
       const group = ofTopic.find((candidate) => candidate.id === id);
-      const member = group?.chooseLocal() ?? null;
+      const member = group?.chooseLocal(message.isGivenOn ? message.from : '') ?? null;
       if (group === undefined || member === null) {
         received.orphans ??= [];
         received.orphans.push(id);
@@ -382,8 +397,8 @@ export class Router {
 }
 
 /** A copy with the same number, for another member of the group. */
-function givenOn({ topic, payload, qos, retain, forward, expiresAt, from, source, serial }: Message): Message {
-  const copy = new Message(topic, payload, qos, retain, forward, expiresAt, from);
+function givenOn({ topic, payload, qos, retain, forward, expiresAt, source, serial, isGivenOn, from }: Message): Message {
+  const copy = new Message(topic, payload, qos, retain, forward, expiresAt, isGivenOn ? from : '');
   copy.source = source;
   copy.serial = serial;
   copy.isGivenOn = true;

@@ -142,6 +142,11 @@ export class ShareGroup implements GroupHome {
     return null;
   }
 
+  /** Connected members of peers, without those of one peer. */
+  connectedBut(exclude: Peer | null): number {
+    return this.#countRemote('connected', exclude, null);
+  }
+
   /** True when a message of the group may belong on disk: a member's session is durable. */
   get hasDurable(): boolean {
     for (const { durable } of this.remote.values()) if (durable > 0) return true;
@@ -174,16 +179,17 @@ export class ShareGroup implements GroupHome {
     return this.#pick(kind, exclude, far) ?? (far === null ? null : this.#pick(kind, exclude, null));
   }
 
-  /** The next in turn among the members of this worker. */
-  chooseLocal(): Member | null {
-    return this.#nextLocal(true) ?? this.#nextLocal(false);
+  /** The next in turn among the members of this worker. @param except key of a session that must not get the message; '': none */
+  chooseLocal(except = ''): Member | null {
+    return this.#nextLocal(true, except) ?? this.#nextLocal(false, except);
   }
 
-  #nextLocal(connected: boolean): Member | null {
+  #nextLocal(connected: boolean, except: string): Member | null {
     const members = this.#members;
     for (let tried = 0; tried < members.length; tried++) {
       const at = (this.#turn + tried) % members.length;
-      if (members[at]!.subscriber.isConnected !== connected) continue;
+      const { subscriber } = members[at]!;
+      if (subscriber.isConnected !== connected || (except !== '' && subscriber.key === except)) continue;
       this.#turn = at + 1;
       return members[at]!;
     }

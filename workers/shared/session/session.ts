@@ -6,6 +6,7 @@ import type { QoS } from '../../../src/mqtt/packet.ts';
 import type { Message } from '../messages/message.ts';
 import type { Run } from '../messages/run.ts';
 import type { Namespace } from '../routing/namespace.ts';
+import type { SharedReports } from '../routing/shared-reports.ts';
 import type { Grant, GroupHome, Subscriber, Subscription } from '../routing/subscriber.ts';
 import type { DurableOp } from '../wire/controls.ts';
 import type { Holder } from '../wire/holder.ts';
@@ -30,6 +31,7 @@ export class Session implements Subscriber {
   readonly namespace: Namespace;
   readonly clientId: string;
   readonly #host: SessionHost;
+  readonly #reports: SharedReports;
   outlet: SessionOutlet | null = null;
   gate: SourceGate | null = null;
   /** deliveryKey() of messages restored from disk, which a peer may resend because it missed the confirmation */
@@ -73,11 +75,12 @@ export class Session implements Subscriber {
   announcing: Announcing | null = null;
   #isEnded = false;
 
-  constructor(namespace: Namespace, clientId: string, host: SessionHost) {
+  constructor(namespace: Namespace, clientId: string, host: SessionHost, reports: SharedReports) {
     this.key = sessionKey(namespace.name, clientId);
     this.namespace = namespace;
     this.clientId = clientId;
     this.#host = host;
+    this.#reports = reports;
   }
 
   get isConnected(): boolean {
@@ -105,7 +108,10 @@ export class Session implements Subscriber {
 
   deliver(message: Message, grant: Grant, source: number, group: GroupHome | null): Promise<void> | null {
     if (group === null && this.gate !== null && !this.gate.accepts(source)) return null;
-    if (this.restored?.delete(deliveryKey(message, group))) return null;
+    if (this.restored?.delete(deliveryKey(message, group))) {
+      this.#reports.settled(message, group);
+      return null;
+    }
     const qos = (message.qos < grant.qos ? message.qos : grant.qos) as QoS;
     return this.send(message, qos, grant.retainAsPublished && message.retain, grant.identifiers, group);
   }
@@ -125,13 +131,16 @@ export class Session implements Subscriber {
   ): Promise<void> | null {
     if (qos === 0) {
       this.#sendOnce(message, retain, identifiers);
+      this.#reports.settled(message, group);
       return null;
     }
     const home = group === null ? null : { filter: group.filter, name: group.name };
     const delivery: Delivery = { message, qos, retain, identifiers, packetId: 0, order: 0, isReleased: false, group: home };
     let stored: Promise<void> | null = null;
-    if (this.isDurable && home !== null) stored = this.#host.whenDurable(this, { op: 'put', delivery: toWireDelivery(delivery) });
-    else if (this.isDurable && isPrivate) this.#journal({ op: 'put', delivery: toWireDelivery(delivery) });
+    if (this.isDurable && home !== null) {
+      stored = this.#host.whenDurable(this, { op: 'put', delivery: toWireDelivery(delivery) });
+      this.#reports.stored(message, home, stored);
+    } else if (this.isDurable && isPrivate) this.#journal({ op: 'put', delivery: toWireDelivery(delivery) });
     this.#place(delivery);
     return stored;
   }
@@ -172,9 +181,9 @@ export class Session implements Subscriber {
   #transmit(delivery: Delivery, outlet: SessionOutlet): void {
     const { message } = delivery;
     const packetId = this.inflight.takeId();
-    // QoS 1 must not overtake messages that wait for the disk.
-    if (this.isDurable && (delivery.qos === 2 || this.#storing > 0)) {
-      this.#transmitStored(delivery, outlet, packetId);
+    // QoS 1 must not overtake messages that wait for the disk, or for another node.
+    if (this.#storing > 0 || (delivery.qos === 2 && (this.isDurable || this.#reports.keeps(delivery)))) {
+      this.#transmitLater(delivery, outlet, packetId);
       return;
     }
     if (!outlet.sendPublish(message, delivery.qos, delivery.retain, false, packetId, delivery.identifiers)) {
@@ -187,14 +196,19 @@ export class Session implements Subscriber {
     if (this.isDurable) this.#journal({ op: 'sent', ...nameOf(delivery), packetId });
   }
 
-  /** Sends when the identifier is on disk. With an earlier send, kill -9 would break "exactly once". */
-  #transmitStored(delivery: Delivery, outlet: SessionOutlet, packetId: number): void {
+  /**
+   * Sends when the identifier is on disk, or another node knows which client gets the message: otherwise kill -9, of this thread or of the
+   * process, would break "exactly once".
+   */
+  #transmitLater(delivery: Delivery, outlet: SessionOutlet, packetId: number): void {
     const { message } = delivery;
     this.inflight.add(delivery, packetId);
     this.#open++;
     this.#storing++;
-    const stored = this.#host.whenDurable(this, { op: 'sent', ...nameOf(delivery), packetId });
-    void stored.then(() => {
+    const sendable = this.isDurable
+      ? this.#host.whenDurable(this, { op: 'sent', ...nameOf(delivery), packetId })
+      : this.#reports.whenSendable(delivery, this.key);
+    void sendable.then(() => {
       this.#storing--;
       if (this.outlet !== outlet || this.inflight.get(packetId) !== delivery) return;
       if (outlet.sendPublish(message, delivery.qos, delivery.retain, false, packetId, delivery.identifiers)) return;
@@ -258,6 +272,7 @@ export class Session implements Subscriber {
     const delivery = this.inflight.get(packetId);
     if (delivery === undefined || delivery.qos !== 2) return false;
     if (delivery.isReleased) return true;
+    this.#reports.settle(delivery);
     delivery.isReleased = true;
     return this.isDurable ? this.#host.whenDurable(this, { op: 'released', packetId, ...nameOf(delivery) }) : true;
   }
@@ -364,6 +379,7 @@ export class Session implements Subscriber {
       this.#settle(delivery);
       return;
     }
+    this.#reports.settle(delivery);
     delivery.isReleased = true;
     if (this.isDurable) this.#journal({ op: 'released', packetId, ...nameOf(delivery) });
     this.outlet?.sendPubrel(packetId);
@@ -378,7 +394,9 @@ export class Session implements Subscriber {
     this.outlet = null;
     this.#whenRoom = null;
     const shared: Delivery[] = [];
-    for (const delivery of this.inflight.inOrder()) if (delivery.group !== null && delivery.qos === 1) shared.push(delivery);
+    for (const delivery of this.inflight.inOrder())
+      if (delivery.group !== null && delivery.qos === 1) shared.push(delivery);
+      else this.#reports.settle(delivery);
     for (const delivery of this.queue) if (delivery.group !== null) shared.push(delivery);
     this.clear();
     return shared;
@@ -401,6 +419,7 @@ export class Session implements Subscriber {
   }
 
   #settle(delivery: Delivery): void {
+    this.#reports.settle(delivery);
     if (!this.isDurable) return;
     this.announcing?.unannounced.delete(delivery);
     this.#journal({ op: 'settled', ...nameOf(delivery) });
@@ -419,6 +438,8 @@ export class Session implements Subscriber {
     const later = this.queue;
     this.inflight = inflight;
     this.queue = queue;
+    for (const delivery of inflight.inOrder()) this.#reports.held(delivery);
+    for (const delivery of queue) this.#reports.held(delivery);
     for (const delivery of later) {
       if (queue.length < this.maxQueued) queue.push(delivery);
       else this.#drop(delivery, 'queue_full');

@@ -37,7 +37,7 @@ export class SessionTable {
   }
 
   create(namespace: Namespace, clientId: string): Session {
-    const session = new Session(namespace, clientId, this.#host);
+    const session = new Session(namespace, clientId, this.#host, this.#router.reports);
     this.#sessions.set(session.key, session);
     return session;
   }
@@ -64,8 +64,10 @@ export class SessionTable {
     const now = steadyNow();
     for (const { group, message } of shared) {
       if (group === null) continue;
-      if (message.isExpired(now)) this.#host.onDrop(session, 'expired', 1);
-      else this.#router.rerouteShared(session.namespace, group, message, null);
+      if (message.isExpired(now)) {
+        this.#router.reports.settled(message, group);
+        this.#host.onDrop(session, 'expired', 1);
+      } else this.#router.rerouteShared(session.namespace, group, message, null);
     }
     if (session.isDurable) this.#host.onDurable(session, { op: 'end', due: this.due(session, will) });
     else if (will !== null) this.#publishWill(session, will);

@@ -4,6 +4,7 @@ import type { AclConfig } from '../../../src/endpoint/endpoint.ts';
 import type { QoS } from '../../../src/mqtt/packet.ts';
 import type { WireMessage } from '../messages/message.ts';
 import type { ShareItem } from '../routing/share-group.ts';
+import type { SharedLine, SharedName } from '../routing/shared-reports.ts';
 import type { Holder } from './holder.ts';
 import type { NodeNews } from './identifier-news.ts';
 import type { RetainedPage } from './page.ts';
@@ -228,6 +229,10 @@ export type Control =
   // between endpoint workers, and from them to the session worker
   /** the copies of the sender's durable members of shared groups are on disk */
   | { t: 'kept'; source: number; serial: number }
+  // between workers and the relay: see SharedReports
+  | { t: 'shared-settled'; isHeld: boolean; lines: SharedLine[] }
+  | { t: 'shared-named'; request: number; names: SharedName[] }
+  | { t: 'shared-known'; request: number }
   // retained messages
   /** @param from the first filter of the answer */
   | { t: 'retained-get'; request: number; namespace: string; filters: readonly string[]; from: number }

@@ -75,7 +75,7 @@ export class BatchWriter {
   publish(namespace: string, record: PeerPublish): void {
     const { message, groups } = record;
     // Only stored and retained messages need the publisher: they outlive the worker that knows the publisher's session.
-    const from = message.retain || record.store ? message.from : '';
+    const from = message.retain || record.store || message.isGivenOn ? message.from : '';
     let size = HEAD + 1 + 8 + 2 + message.topic.length + 2 + from.length * 3 + message.payload.length;
     let flags: number = message.qos;
     if (message.retain) {

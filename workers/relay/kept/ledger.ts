@@ -1,7 +1,7 @@
 /** QoS 1 and 2 messages of this node on their way to other nodes. Publishers get their acknowledgements when every node has taken the message. */
 
-import { Fifo } from '../../src/kernel/fifo.ts';
-import type { Control } from '../shared/wire/controls.ts';
+import { Fifo } from '../../../src/kernel/fifo.ts';
+import type { Control } from '../../shared/wire/controls.ts';
 
 /** Numbers below the lowest open one that may still come: a message published while another is routed overtakes it. */
 export const SLACK = 1024;
