@@ -1,16 +1,15 @@
-/** Relays, session workers, NATS servers and nodes fail under load: what was acknowledged was delivered, QoS 2 once, in order. */
+/** Relays die, nodes freeze or die, NATS is away: what others wait for, keep and deliver. More under load: chaos/messages. */
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as encode from '../kit/encode.ts';
-import { Inbox, Ledger, Pump } from '../kit/flow.ts';
 import { freePort } from '../kit/free-port.ts';
 import { RawClient } from '../kit/raw-client.ts';
-import { sleep, until } from '../kit/until.ts';
+import { until } from '../kit/until.ts';
+import { SubackRun } from './chaos/messages/suback.ts';
 import { type FragileCluster, startFragileCluster } from './fragile-cluster.ts';
 import { storeOf, type TestCluster } from './kit.ts';
 import { crossingAt, hostOf, untilLinked } from './messages-kit.ts';
 
-const RATE = 300;
 let fragile: FragileCluster;
 let cluster: TestCluster;
 let port: number;
@@ -23,91 +22,12 @@ beforeAll(async () => {
 }, 90_000);
 afterAll(() => fragile?.stop(), 60_000);
 
-/** QoS 1 and QoS 2 from node 3 to a client of node 1 and to a durable session there, while `harm` does its work. */
-async function under(harm: () => Promise<void>): Promise<void> {
-  const subscriber = await RawClient.open('tcp', port, 5, hostOf(0));
-  await subscriber.handshake({});
-  const durable = await RawClient.open('tcp', port, 5, hostOf(0));
-  await durable.handshake({ clientId: 'durable', clean: false, properties: { sessionExpiry: 600 } });
-  const ledgers = await Promise.all(
-    [subscriber, durable].map(async (client) => {
-      await client.subscribe('f/#', 2);
-      const ledger = new Ledger(2);
-      new Inbox(ledger).attach(client);
-      return ledger;
-    }),
-  );
-  const pumps: Pump[] = [];
-  for (const qos of [1, 2] as const) {
-    const client = await RawClient.open('tcp', port, 5, hostOf(2));
-    await client.handshake({});
-    pumps.push(new Pump(client, `p${qos}`, `f/${qos}`, qos, 50).startPaced(RATE));
-  }
-  await sleep(200);
-  await harm();
-  await sleep(300);
-  for (const pump of pumps) await pump.stop();
-  for (const pump of pumps) expect(pump.sent).toBeGreaterThan(50);
-  for (const ledger of ledgers) await ledger.complete(pumps, 15_000);
-  subscriber.destroy();
-  await durable.unsubscribe('f/#');
-  await durable.disconnect(0, { sessionExpiry: 0 });
-}
-
-test('the relay of the publisher, and that of the subscriber, die', async () => {
-  await under(async () => {
-    await fragile.crash(2, 'relay');
-    await sleep(500);
-    await fragile.crash(0, 'relay');
-    await untilLinked(cluster.nodes);
-  });
-}, 60_000);
-
-test('the session worker of the subscriber dies', async () => {
-  await under(() => fragile.crash(0, 'session'));
-  await untilLinked(cluster.nodes);
-}, 60_000);
-
-test('a NATS server is killed, another one freezes', async () => {
-  const [one, other] = cluster.nats.servers;
-  await under(async () => {
-    await one!.kill();
-    await sleep(1_000);
-    await one!.start();
-    other!.pause();
-    await sleep(2_500);
-    other!.resume();
-  });
-  await untilLinked(cluster.nodes);
-}, 60_000);
-
 test('after SUBACK, a publish on another node arrives, beside other filters and while relays die', async () => {
-  const [storm, publisher, subscriber] = await Promise.all([0, 2, 0].map((node) => RawClient.open('tcp', port, 5, hostOf(node))));
-  for (const client of [storm!, publisher!, subscriber!]) await client.handshake({});
-  let isOver = false;
-  const storming = (async () => {
-    for (let n = 0; !isOver; n++) await storm!.subscribe(`storm/${n}/+`, 1);
-  })();
-  const harming = (async () => {
-    for (const index of [0, 2]) {
-      await sleep(400);
-      await fragile.crash(index, 'relay');
-    }
-    await untilLinked(cluster.nodes);
-  })();
-  let isHarmed = false;
-  void harming.then(() => {
-    isHarmed = true;
-  });
-  let rounds = 0;
-  for (; !isHarmed || rounds < 200; rounds++) {
-    await subscriber!.subscribe(`round/${rounds}`, 1);
-    expect(await publisher!.publish(`round/${rounds}`, `${rounds}`, { qos: 1 })).toBe(0);
-    expect((await subscriber!.take(5_000)).payload.toString()).toBe(`${rounds}`);
-  }
-  isOver = true;
-  await Promise.all([storming, harming]);
-  for (const client of [storm!, publisher!, subscriber!]) client.destroy();
+  // `npm run chaos:cluster -- --suback 100000` for more.
+  const report = await new SubackRun(fragile, port, 300, () => {}).run();
+  expect(report.rounds).toBeGreaterThanOrEqual(300);
+  expect(report.relaysKilled).toBeGreaterThanOrEqual(2);
+  await untilLinked(cluster.nodes);
 }, 60_000);
 
 const [FLOOD, AT_ONCE, QUEUED] = [1_200, 50, 40];

@@ -31,6 +31,8 @@ export interface MessagesOptions {
   seed: number;
   /** names of the harms to do; absent: all */
   only?: readonly string[];
+  /** messages of each publisher; default 25 */
+  perSecond?: number;
   /** gets each line of the trace at once */
   echo?: (line: string) => void;
 }
@@ -53,7 +55,7 @@ const PER_SECOND = 25;
 const COMPLETE_MS = 40_000;
 
 /** @throws Error that names the seed, and tells the first fault with what happened before it */
-export async function messagesChaos({ seconds, seed, only, echo }: MessagesOptions): Promise<MessagesReport> {
+export async function messagesChaos({ seconds, seed, only, perSecond = PER_SECOND, echo }: MessagesOptions): Promise<MessagesReport> {
   const failpoints = mkdtempSync(join(tmpdir(), 'fluxmq-messages-'));
   const folderOf = (name: string) => join(failpoints, name);
   for (let n = 1; n <= 3; n++) mkdirSync(folderOf(`node-${n}`));
@@ -68,7 +70,7 @@ export async function messagesChaos({ seconds, seed, only, echo }: MessagesOptio
     const report = await play(
       field,
       world,
-      seconds,
+      { seconds, perSecond },
       () => new MessageHarms(field, { ...world, random: randomFrom(seed + 1) }, folderOf, only),
     );
     if (trace.hasFaults) throw new Error(`${JSON.stringify(trace.faults)}\n${trace.story}`);
@@ -104,9 +106,15 @@ async function openPort(field: Field): Promise<number> {
   return port;
 }
 
-async function play(field: Field, world: World, seconds: number, beginHarms: () => MessageHarms): Promise<MessagesReport> {
+async function play(
+  field: Field,
+  world: World,
+  pace: { seconds: number; perSecond: number },
+  beginHarms: () => MessageHarms,
+): Promise<MessagesReport> {
   const startedAt = performance.now();
   const { nodes, trace } = world;
+  const { seconds, perSecond } = pace;
   const publishers = nodes.flatMap((node, index) =>
     ([0, 1, 2] as const).map((qos) => new Publisher(world, 'load', node, qos, (index + qos) % 2 === 0 ? 5 : 4)),
   );
@@ -125,7 +133,7 @@ async function play(field: Field, world: World, seconds: number, beginHarms: () 
   const scenes: Scene[] = [roaming, jobs, retained, wills, new Newcomers(world), new Contest(world)];
   const all = [...publishers, ...workers];
   await Promise.all(all.map((publisher) => publisher.begin()));
-  for (const publisher of all) publisher.start(PER_SECOND);
+  for (const publisher of all) publisher.start(perSecond);
   const running = scenes.map((scene) => scene.run());
   const harms = beginHarms();
   await until('the harm is done', () => performance.now() - startedAt > seconds * 1000 && harms.isComplete, seconds * 1000 + 240_000, 100);
