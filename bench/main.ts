@@ -1,10 +1,11 @@
 /** `npm run bench`: runs every scenario against every broker on this machine, in turns, and writes the results. */
 
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { messageOf } from '../src/kernel/errors.ts';
+import { benchCluster, CLUSTER_NAMES, clusterResults } from './cluster/main.ts';
 import { type Options, parseOptions, USAGE } from './options.ts';
 import { aedes } from './peers/aedes.ts';
 import { flashmq } from './peers/flashmq.ts';
@@ -32,9 +33,9 @@ function say(text: string): void {
 }
 
 function chosenScenarios(options: Options): Scenario[] {
-  const unknown = options.only.filter((name) => !SCENARIOS.some((scenario) => scenario.name === name));
-  if (unknown.length > 0)
-    throw new Error(`unknown scenario ${unknown.join(', ')}; known ones: ${SCENARIOS.map(({ name }) => name).join(', ')}`);
+  const known = [...SCENARIOS.map(({ name }) => name), ...CLUSTER_NAMES];
+  const unknown = options.only.filter((name) => !known.includes(name));
+  if (unknown.length > 0) throw new Error(`unknown scenario ${unknown.join(', ')}; known ones: ${known.join(', ')}`);
   return SCENARIOS.filter(({ name, isQuick }) => (options.only.length > 0 ? options.only.includes(name) : isQuick || !options.isQuick));
 }
 
@@ -119,12 +120,27 @@ function save(folder: string, results: Results, options: Options): void {
   writeFileSync(file, `${JSON.stringify(all, null, 2)}\n`);
   if (options.isQuick || options.compare !== null) return;
   for (const result of results.scenarios) writeFileSync(join(folder, `${result.scenario.name}.svg`), chart(result));
-  if (options.out === 'results') writeFileSync(join(import.meta.dirname, 'README.md'), readme(all));
+  if (options.out === 'results') writeReadme(folder, all);
+}
+
+function writeReadme(folder: string, results: Results): void {
+  writeFileSync(join(import.meta.dirname, 'README.md'), readme(results, clusterResults(folder)));
+}
+
+/** The scenarios of a cluster have brokers, figures and results of their own. */
+async function mainOfCluster(options: Options, folder: string): Promise<boolean> {
+  if (!options.only.some((name) => CLUSTER_NAMES.includes(name))) return true;
+  const isWhole = await benchCluster(options, folder, say);
+  if (options.out === 'results') writeReadme(folder, JSON.parse(readFileSync(join(folder, 'latest.json'), 'utf8')) as Results);
+  return isWhole;
 }
 
 async function main(options: Options): Promise<number> {
   const scenarios = chosenScenarios(options);
   providePrograms();
+  const folder = resolve(import.meta.dirname, options.out);
+  const isClusterWhole = await mainOfCluster(options, folder);
+  if (scenarios.length === 0) return isClusterWhole ? 0 : 1;
   const peers = chosenPeers(options);
   const results: Results = {
     machine: machine(),
@@ -137,7 +153,6 @@ async function main(options: Options): Promise<number> {
   if (!isPinned) say('The processes are not pinned: fewer than two CPUs, or no taskset');
   const total = scenarios.reduce((sum, { peers: only }) => sum + (only.length || peers.length) * options.repetitions, 0);
   const progress = new Progress(total, process.stderr);
-  const folder = resolve(import.meta.dirname, options.out);
   mkdirSync(folder, { recursive: true });
   for (const scenario of scenarios) {
     const result = await measure(
@@ -157,7 +172,8 @@ async function main(options: Options): Promise<number> {
   if (results.scenarios.some(({ summaries }) => Object.values(summaries).some(({ isLoadBound }) => isLoadBound))) {
     say('! the load generator used more CPU than the broker: the rate is a lower bound there, the figure per CPU second is not concerned');
   }
-  return results.scenarios.some(({ summaries }) => (summaries['fluxmq']?.failures.length ?? 0) > 0 || (summaries['fluxmq']?.lost ?? 0) > 0)
+  return !isClusterWhole ||
+    results.scenarios.some(({ summaries }) => (summaries['fluxmq']?.failures.length ?? 0) > 0 || (summaries['fluxmq']?.lost ?? 0) > 0)
     ? 1
     : 0;
 }

@@ -22,8 +22,8 @@ export interface Options {
 
 export const USAGE = `npm run bench -- [options]
   --quick            a subset with short runs, under 3 minutes
-  --only A,B         these scenarios only
-  --peers A,B        these brokers only: fluxmq, fluxmq-uws, fluxmq-builtin, mosquitto, aedes, flashmq, nats
+  --only A,B         these scenarios only; cluster: the scenarios of a cluster, which run only when they are named
+  --peers A,B        these brokers only: fluxmq, fluxmq-uws, fluxmq-builtin, mosquitto, aedes, flashmq, nats; in a cluster also rabbitmq
   --repeat N         runs of each scenario and broker (3; quick 2)
   --seconds N        length of a measurement (1.5; quick 0.6)
   --compare DIR      take another built checkout of fluxmq into the comparison

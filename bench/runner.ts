@@ -48,7 +48,8 @@ export async function runOnce(scenario: Scenario, peer: Peer, lengths: RunLength
   }
 }
 
-async function generate(order: Order): Promise<RunResult> {
+/** Runs the load generator. @throws Error when it ends without a result */
+export async function generate(order: Order): Promise<RunResult> {
   const script = join(import.meta.dirname, 'load/main.ts');
   const node = [process.execPath, '--disable-warning=ExperimentalWarning', script, JSON.stringify(order)];
   const [command, ...args] = LOAD_CPU === null ? node : ['taskset', '-c', String(LOAD_CPU), ...node];

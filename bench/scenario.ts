@@ -52,11 +52,22 @@ export interface Scenario {
   needs: BrokerNeeds;
 }
 
+/** Where clients connect. */
+export interface Address {
+  host: string;
+  port: number;
+}
+
 /** The task of the load generator, which gets it as JSON. */
 export interface Order {
   load: Load;
+  /** port of publishers and of clients without messages: on 127.0.0.1, in a storm on several addresses */
   port: number;
   brokerPid: number;
+  /** a cluster: where publishers (and clients without messages) and subscribers connect; absent: `port` */
+  at?: { publishers: Address; subscribers: Address };
+  /** a cluster: the processes of each party, whose CPU time is measured apart */
+  parties?: Record<string, number[]>;
   /** seconds of warm-up and of measurement */
   warmup: number;
   duration: number;
@@ -72,9 +83,11 @@ export interface RunResult {
   /** messages delivered from the first to the last, outside the measurement too */
   total: number;
   seconds: number;
-  /** CPU seconds of the broker and of the load generator within the measurement */
+  /** CPU seconds of the broker (of all parties of a cluster) and of the load generator within the measurement */
   brokerCpu: number;
   loadCpu: number;
+  /** CPU seconds by party; empty without parties */
+  partyCpu: Record<string, number>;
   /** resident bytes of the broker at the end of the measurement, and before the first connection */
   rss: number;
   rssBefore: number;
@@ -99,6 +112,7 @@ export const NO_RESULT: RunResult = {
   seconds: 0,
   brokerCpu: 0,
   loadCpu: 0,
+  partyCpu: {},
   rss: 0,
   rssBefore: 0,
   latency: null,

@@ -2,7 +2,8 @@
 
 import { type BrokerNeeds, LOGIN, type Load, NO_AUTH, type Scenario } from './scenario.ts';
 
-const FLOW: Load = {
+/** The defaults of all loads. */
+export const FLOW: Load = {
   kind: 'flow',
   pattern: 'pairs',
   publishers: 50,

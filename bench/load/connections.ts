@@ -18,7 +18,7 @@ async function openMany(order: Order, count: number, latencies: Latencies): Prom
     while (next < count) {
       const index = next++;
       const startedAt = performance.now();
-      links.push(await new Link(order.load, order.port, index, `bench-storm-${index}`).opened());
+      links.push(await new Link(order.load, order.at?.publishers ?? order.port, index, `bench-storm-${index}`).opened());
       latencies.add((performance.now() - startedAt) * 1000);
     }
   };

@@ -1,6 +1,6 @@
 /** Messages from publishers to subscribers: connects both, keeps the window full or the schedule, and checks what arrives. */
 
-import type { Load } from '../scenario.ts';
+import type { Address, Load, Order } from '../scenario.ts';
 import { micros } from './clock.ts';
 import { Latencies } from './latency.ts';
 import { Link, type PacketSink } from './link.ts';
@@ -13,7 +13,8 @@ const SCATTERED_TOPICS = 20_000;
 
 export class Flow implements PacketSink {
   readonly #load: Load;
-  readonly #port: number;
+  readonly #publishersAt: Address | number;
+  readonly #subscribersAt: Address | number;
   readonly latencies = new Latencies();
   publishers: Publisher[] = [];
   #subscribers: Link[] = [];
@@ -35,9 +36,10 @@ export class Flow implements PacketSink {
   #sampled: Link | null = null;
   readonly #byLink = new Map<Link, Publisher>();
 
-  constructor(load: Load, port: number) {
+  constructor({ load, port, at }: Order) {
     this.#load = load;
-    this.#port = port;
+    this.#publishersAt = at?.publishers ?? port;
+    this.#subscribersAt = at?.subscribers ?? port;
     this.#isComplete = load.pattern !== 'shared' && load.pattern !== 'scattered';
   }
 
@@ -73,13 +75,13 @@ export class Flow implements PacketSink {
     for (const publisher of this.publishers) this.#byLink.set(publisher.link, publisher);
   }
 
-  async #links(count: number, kind: string): Promise<Link[]> {
+  async #links(count: number, kind: 'sub' | 'pub'): Promise<Link[]> {
     const links: Link[] = [];
     while (links.length < count) {
       const some: Promise<Link>[] = [];
       for (let i = 0; i < OPEN_AT_ONCE && links.length + some.length < count; i++) {
         const index = links.length + some.length;
-        const link = new Link(this.#load, this.#port, index, `bench-${kind}-${index}`);
+        const link = new Link(this.#load, kind === 'sub' ? this.#subscribersAt : this.#publishersAt, index, `bench-${kind}-${index}`);
         link.listen(this);
         some.push(link.opened());
       }

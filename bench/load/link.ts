@@ -2,7 +2,7 @@
 
 import net from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import type { Load } from '../scenario.ts';
+import type { Address, Load } from '../scenario.ts';
 import { connect, frame, upgradeRequest } from './packets.ts';
 
 /** Addresses of a storm; brokers listen on all of them. */
@@ -44,11 +44,13 @@ export class Link {
   #ackLength = 0;
   #isClosing = false;
 
-  constructor(load: Load, port: number, index: number, clientId: string) {
+  /** @param to an address, or a port of this machine */
+  constructor(load: Load, to: Address | number, index: number, clientId: string) {
     this.#load = load;
     this.index = index;
     this.#isUpgraded = !load.isWebsocket;
-    this.#socket = load.isTls ? this.#connectTls(port) : this.#connect(port);
+    const { host, port } = typeof to === 'number' ? { host: hostOf(load, index), port: to } : to;
+    this.#socket = load.isTls ? this.#connectTls(host, port) : this.#connect(host, port);
     this.#socket.once(load.isTls ? 'secureConnect' : 'connect', () => {
       if (load.isWebsocket) this.#socket.write(upgradeRequest(port));
       this.#clientId = clientId;
@@ -60,14 +62,14 @@ export class Link {
 
   #clientId = '';
 
-  #connect(port: number): net.Socket {
+  #connect(host: string, port: number): net.Socket {
     const onread = { buffer: shared, callback: (bytes: number) => this.#onRead(bytes) };
-    return net.connect({ host: hostOf(this.#load, this.index), port, noDelay: true, onread });
+    return net.connect({ host, port, noDelay: true, onread });
   }
 
   /** Node has no shared buffer for the reads of a TLS socket. */
-  #connectTls(port: number): net.Socket {
-    const socket = connectTls({ host: hostOf(this.#load, this.index), port, rejectUnauthorized: false });
+  #connectTls(host: string, port: number): net.Socket {
+    const socket = connectTls({ host, port, rejectUnauthorized: false });
     socket.setNoDelay(true);
     return socket.on('data', (chunk: Buffer) => void this.#onRead(chunk.copy(shared)));
   }

@@ -14,7 +14,7 @@ async function run(order: Order): Promise<RunResult> {
   const meter = new Meter(order);
   if (order.load.kind === 'storm') return storm(order, meter);
   if (order.load.kind === 'idle') return idle(order, meter);
-  const flow = new Flow(order.load, order.port);
+  const flow = new Flow(order);
   await flow.open();
   flow.start();
   await sleep(order.warmup * 1000);

@@ -83,9 +83,9 @@ export async function endProcess(child: ChildProcess): Promise<void> {
   clearTimeout(timer);
 }
 
-/** Waits until the port accepts connections. @throws Error after 20 s, or when the process ends */
-export async function waitForPort(port: number, child: ChildProcess): Promise<void> {
-  const deadline = performance.now() + 20_000;
+/** Waits until the port accepts connections. @throws Error after the limit, or when the process ends */
+export async function waitForPort(port: number, child: ChildProcess, limitMs = 20_000): Promise<void> {
+  const deadline = performance.now() + limitMs;
   for (;;) {
     const isOpen = await new Promise<boolean>((resolve) => {
       const socket = net.connect(port, '127.0.0.1', () => {

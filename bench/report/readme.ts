@@ -1,5 +1,7 @@
 /** Writes bench/README.md: how to read the figures, and the latest figures. */
 
+import type { ClusterResult } from '../cluster/figures.ts';
+import { clusterText } from '../cluster/text.ts';
 import type { Results } from './results.ts';
 import { markdownRows, ratios, rowsOf } from './table.ts';
 
@@ -8,8 +10,8 @@ const HOW = `# Benchmarks
 \`npm run bench\` runs every scenario against fluxmq and against every other broker that it finds or can install: mosquitto and nats-server
 from Debian, aedes from npm, and FlashMQ when it is on the \`PATH\` (its adapter has not been run yet).
 \`npm run bench -- --quick\` runs a subset in less than three minutes; \`--only pairs,fanout\` and \`--peers fluxmq,mosquitto\` select.
-\`npm run bench:micro\` measures single functions. Each scenario of a run that is not quick rewrites this file when it ends; \`--only\` replaces
-single scenarios in it.
+\`npm run bench:micro\` measures single functions, and the CPU of a 40 KB frame between two nodes (plain publish beside a link). Each scenario of a run that is not quick rewrites this file when it ends; \`--only\` replaces
+single scenarios in it. \`npm run bench -- --only cluster\` measures [clusters](#clusters), which no other run does.
 
 ## How to read the figures
 
@@ -44,7 +46,22 @@ single scenarios in it.
   kernel when it writes small pieces, and pays with latency.
 `;
 
-export function readme(results: Results): string {
+const CLUSTER_HOW = `## Clusters
+
+\`npm run bench -- --only cluster\` takes about 15 minutes; \`--only cluster-qos1,cluster-connect\` selects, \`--peers fluxmq,rabbitmq\` too. It measures fluxmq with core
+NATS between its nodes beside two mosquittos with a bridge, nats-server's own MQTT on three servers, and RabbitMQ with its MQTT plugin on two nodes
+(Debian's \`rabbitmq-server\`, if it is installed). A broker is absent where it cannot do a scenario.
+
+- Each figure has its comparison in the same run: *local* is publisher and subscriber at one node of the same cluster, *alone* one node without a
+  cluster, and both take turns with the crossing. Compare ratios within a table. Milliseconds and messages per second depend on what else the machine does.
+- CPU is that of whole processes (user and system, all threads) for each delivered message or connection, node by node, and of the NATS servers apart. The brokers
+  are not pinned to CPUs.
+- Each message carries its publisher and a number; a run that loses, repeats or reorders one is not shown but named as failed.
+- What a PUBACK means differs: with fluxmq each interested node has the message, with a bridge only the first broker has it.
+- *demand* is what fluxmq must reach; the other brokers are shown without one.
+`;
+
+export function readme(results: Results, cluster: readonly ClusterResult[]): string {
   const { machine, peers, scenarios } = results;
   const lines = [
     HOW,
@@ -74,5 +91,6 @@ export function readme(results: Results): string {
     );
     if (ratios(result) !== '') lines.push(`${ratios(result)}`, '');
   }
+  lines.push(CLUSTER_HOW, ...clusterText(cluster));
   return `${lines.join('\n').trimEnd()}\n`;
 }
