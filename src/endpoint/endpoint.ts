@@ -18,6 +18,9 @@ export type {
   HttpAuthConfig,
   JwtAuthConfig,
   OwnRights,
+  RecordTerms,
+  RedisAuthConfig,
+  RedisServers,
   X509AuthConfig,
 } from './access/config.ts';
 export { AUTH_TYPES, ENCRYPTIONS } from './access/config.ts';

@@ -30,6 +30,8 @@ const AUTH: KeyTree = [
     ...leaves('from', 'secret', 'secretEncoding', 'publicKey', 'jwksUrl', 'jwksRefresh', 'algorithms', 'issuer', 'audience'),
     ...leaves('claims', 'usernameClaim', 'clockTolerance', 'disconnectAfterExpire', 'path'),
     ...leaves('use', 'asClientId', 'useCommonNameAsUsername', 'useSubjectAsUsername'),
+    ...leaves('encrypt', 'saltMode', 'command'),
+    redis: leaves('mode', 'host', 'port', 'servers', 'master', 'username', 'password', 'sentinelPassword', 'database', 'tls', 'ca'),
     users: [leaves('username', 'password', 'encrypt', 'salt', 'saltMode')],
     ...leaves('authConfig'),
   },

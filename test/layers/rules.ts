@@ -105,6 +105,7 @@ export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; one
   '@node-rs/argon2': { places: ['src/kernel/logins/'], oneFile: true },
   '@node-rs/bcrypt': { places: ['src/kernel/logins/'], oneFile: true },
   undici: { places: ['workers/task/'], oneFile: true },
+  '@redis/client': { places: ['workers/task/'], oneFile: true },
   jose: { places: ['workers/task/'], oneFile: true },
 };
 

@@ -87,7 +87,8 @@ function openAskingThread(url: URL, logger: Logger): { ask(job: AskJob): Promise
       const result = await within(pool.run(job), ASK_TIMEOUT_MS);
       if (result.result === 'failed') {
         const { authType, ...config } = job.config;
-        const server = 'url' in config ? { server: serverOf(config.url) } : {};
+        const server =
+          'url' in config ? { server: serverOf(config.url) } : 'redis' in config ? { server: config.redis.servers.join(', ') } : {};
         logger.warn(`Auth: the authenticator ${authType} gives no answer`, { ...server, reason: result.reason });
       }
       return result;

@@ -3,10 +3,10 @@
 export type AuthConfig = FixedAuthConfig | X509AuthConfig | AskedAuthConfig;
 
 /** Authenticators that the asking thread asks (workers/task/ask-task.ts): a server, a token or a file decides. */
-export type AskedAuthConfig = HttpAuthConfig | JwtAuthConfig | FileAuthConfig;
+export type AskedAuthConfig = HttpAuthConfig | JwtAuthConfig | FileAuthConfig | RedisAuthConfig;
 
 /** Every kind of authenticator, in the order of counters and documents. */
-export const AUTH_TYPES = ['fixed', 'http', 'jwt', 'file', 'x509'] as const;
+export const AUTH_TYPES = ['fixed', 'http', 'jwt', 'file', 'x509', 'redis'] as const;
 export type AuthType = (typeof AUTH_TYPES)[number];
 
 /** The stored forms of a password. `auto`: a hash that names its own kind (kernel/logins/hash-forms.ts). */
@@ -112,6 +112,41 @@ export interface FileAuthConfig extends AskTerms {
   authType: 'file';
   /** relative to the working directory of the process */
   path: string;
+}
+
+/** Limits of asking a store of users, and the form of the passwords in it. */
+export interface RecordTerms extends AskTerms {
+  /** the form of all stored passwords */
+  encrypt: Encryption;
+  /** where the salt stands, which is kept beside the password, with md5 and sha* */
+  saltMode: 'prefix' | 'suffix';
+}
+
+/** The Redis servers of an authenticator, and the login there. */
+export interface RedisServers {
+  mode: 'single' | 'cluster' | 'sentinel';
+  /** `host:port`: the server, some of the cluster, or the sentinels */
+  servers: string[];
+  /** the name that the sentinels have for the master; null with other modes */
+  master: string | null;
+  /** '' for Redis's default user */
+  username: string;
+  /** '' for none */
+  password: string;
+  /** of the sentinels; '' for none */
+  sentinelPassword: string;
+  database: number;
+  tls: boolean;
+  /** as of `http` */
+  ca: string | null;
+}
+
+/** Redis has the passwords of the users. */
+export interface RedisAuthConfig extends RecordTerms {
+  authType: 'redis';
+  redis: RedisServers;
+  /** reads one key, in whose name placeholders stand (redis-command.ts) */
+  command: string;
 }
 
 /** Rights that an authenticator gives to one client, beside the rules of its endpoint. */

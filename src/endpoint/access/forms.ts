@@ -6,6 +6,7 @@ import { USER_SHAPE } from './auth-schema.ts';
 import { FILE_SHAPE } from './authenticators/file-schema.ts';
 import { HTTP_SHAPE } from './authenticators/http-schema.ts';
 import { JWT_SHAPE } from './authenticators/jwt-schema.ts';
+import { REDIS_SHAPE } from './authenticators/redis-schema.ts';
 import { X509_SHAPE } from './authenticators/x509-schema.ts';
 
 const user = z.object(USER_SHAPE).meta({ id: 'User' });
@@ -19,8 +20,9 @@ const http = { filter, ...HTTP_SHAPE };
 const jwt = { filter, ...JWT_SHAPE };
 const file = { filter, ...FILE_SHAPE };
 const x509 = { filter, ...X509_SHAPE };
+const redis = { filter, ...REDIS_SHAPE };
 /** One authenticator, whose kind stands beside it in `authType`. */
-const oneAnswer = z.union([z.object(fixed), z.object(http), z.object(jwt), z.object(file), z.object(x509)]);
+const oneAnswer = z.union([z.object(fixed), z.object(http), z.object(jwt), z.object(file), z.object(x509), z.object(redis)]);
 export type OneAuthConfig = z.infer<typeof oneAnswer>;
 const listedAnswer = z.discriminatedUnion('authType', [
   z.object({ authType: z.literal('fixed'), ...fixed }),
@@ -28,12 +30,16 @@ const listedAnswer = z.discriminatedUnion('authType', [
   z.object({ authType: z.literal('jwt'), ...jwt }),
   z.object({ authType: z.literal('file'), ...file }),
   z.object({ authType: z.literal('x509'), ...x509 }),
+  z.object({ authType: z.literal('redis'), ...redis }),
 ]);
 
 const newFixed = z.object({ filter: newFilter, users: z.array(newUser) }).partial();
 const newHttp = z.object({ ...http, filter: newFilter }).partial();
 const newJwt = z.object({ ...jwt, filter: newFilter }).partial();
 const newFile = z.object({ ...file, filter: newFilter }).partial();
+const { servers, ...redisKeys } = REDIS_SHAPE.redis.shape;
+const newServers = z.object({ ...redisKeys, servers, host: z.string(), port: z.number() }).partial();
+const newRedis = z.object({ ...redis, redis: newServers, filter: newFilter }).partial();
 const newX509 = z.object({ ...x509, filter: newFilter }).partial();
 const listedRequest = z.union([
   z.object({ ...newFixed.shape, authType: z.literal('fixed').optional() }),
@@ -41,6 +47,7 @@ const listedRequest = z.union([
   z.object({ ...newJwt.shape, authType: z.literal('jwt') }),
   z.object({ ...newFile.shape, authType: z.literal('file') }),
   z.object({ ...newX509.shape, authType: z.literal('x509') }),
+  z.object({ ...newRedis.shape, authType: z.literal('redis') }),
 ]);
 
 /** A rule in its normal form. */
@@ -58,6 +65,6 @@ export const ACCESS_ANSWERS = {
 
 /** The forms in requests. */
 export const ACCESS_REQUESTS = {
-  authConfig: z.union([newFixed, newHttp, newJwt, newFile, newX509, z.array(listedRequest)]),
+  authConfig: z.union([newFixed, newHttp, newJwt, newFile, newX509, newRedis, z.array(listedRequest)]),
   aclConfig: z.union([newAcl, z.array(newRule)]),
 };

@@ -12,7 +12,10 @@ export const ACCESS_KEYS = {
     effect: 'admission',
     description: "Authenticators of the endpoint, instead of the node's `auth`",
     example: { users: [{ username: 'sensor', password: 'secret' }] },
-    secret: { below: ['*.users.*.password', '*.secret'], templates: ['*.headers.*', '*.body.*'] },
+    secret: {
+      below: ['*.users.*.password', '*.secret', '*.redis.password', '*.redis.sentinelPassword'],
+      templates: ['*.headers.*', '*.body.*'],
+    },
   }),
   enableAcl: key({
     value: boolean,

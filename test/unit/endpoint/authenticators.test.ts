@@ -232,3 +232,73 @@ test('x509', () => {
   expect(authWarnings(read({}), { clientAuth: 'none' })).toMatchObject([expect.stringContaining('lets nobody in')]);
   expect(authWarnings(read({}), { clientAuth: 'optional' })).toEqual([]);
 });
+
+describe('redis', () => {
+  const command = 'hmget mqtt:${username} password salt';
+  const read = (redis: unknown, more: object = {}) => parseAuthList([{ authType: 'redis', redis, command, ...more }]);
+
+  test('gets its defaults, and reads its own normal form', () => {
+    const normal = {
+      authType: 'redis',
+      ...DEFAULTS,
+      encrypt: 'auto',
+      saltMode: 'prefix',
+      command,
+      redis: {
+        mode: 'single',
+        servers: ['localhost:6379'],
+        master: null,
+        username: '',
+        password: '',
+        sentinelPassword: '',
+        database: 0,
+        tls: false,
+        ca: null,
+      },
+    };
+    expect(read({})).toEqual([normal]);
+    expect(parseAuthList([normal])).toEqual([normal]);
+    expect(read({ host: '::1', port: 7 })).toMatchObject([{ redis: { servers: ['[::1]:7'] } }]);
+    expect(read({ mode: 'cluster', servers: ['a', '[::1]:7'] })).toMatchObject([{ redis: { servers: ['a:6379', '[::1]:7'] } }]);
+    expect(read({ mode: 'sentinel', servers: ['a'], master: 'm', sentinelPassword: 'x' })).toMatchObject([{ redis: { master: 'm' } }]);
+  });
+
+  test.each<[unknown, object, string]>([
+    [undefined, {}, 'redis'],
+    ['localhost', {}, 'redis'],
+    [{ host: 'a', servers: ['b'] }, {}, 'redis.host'],
+    [{ servers: ['a', 'b'] }, {}, 'redis.servers'],
+    [{ servers: ['redis://a'] }, {}, 'redis.servers.0'],
+    [{ servers: ['a:0'] }, {}, 'redis.servers.0'],
+    [{ mode: 'sentinel', servers: ['a'] }, {}, 'redis.master'],
+    [{ master: 'm' }, {}, 'redis.master'],
+    [{ mode: 'cluster', database: 1 }, {}, 'redis.database'],
+    [{ username: 'a' }, {}, 'redis.password'],
+    [{ sentinelPassword: 'a' }, {}, 'redis.sentinelPassword'],
+    [{ ca: 'x' }, {}, 'redis.ca'],
+    [{ port: '6379' }, {}, 'redis.port'],
+    [{ url: 'x' }, {}, 'redis.url'],
+    [{ password: MASK }, {}, 'redis.password'],
+    [{}, { saltMode: 'suffix' }, 'saltMode'],
+    [{}, { encrypt: 'rot13' }, 'encrypt'],
+    [{}, { command: 'hmget mqtt password' }, 'command'],
+    [{}, { command: 'hmget mqtt:${user} password' }, 'command'],
+    [{}, { command: 'hmget mqtt:${username} salt' }, 'command'],
+    [{}, { command: 'hmget mqtt:${username} password password' }, 'command'],
+    [{}, { command: 'hmget mqtt:${username} password ${clientId}' }, 'command'],
+    [{}, { command: 'del mqtt:${username}' }, 'command'],
+    [{}, { command: 'get mqtt:${username} x' }, 'command'],
+    [{}, { command: 'hgetall "mqtt ${username}"' }, 'command'],
+    [{}, { command: '' }, 'command'],
+  ])('refuses %j %j', (redis, more, path) => {
+    expect(pathsRefused(() => read(redis, more))).toEqual([`auth.0.${path}`]);
+  });
+
+  test('its passwords are secrets, and hashes that cross unprotected are warned of', () => {
+    const endpoint = parseEndpoint({ port: 1, authType: 'redis', authConfig: { redis: { password: 'x', host: 'a' }, command } }).endpoint;
+    expect(secretPathsOf(endpoint)).toEqual(['authConfig[0].redis.password']);
+    expect(authWarnings(read({ host: 'far' }), { clientAuth: 'none' })).toMatchObject([expect.stringContaining('use tls')]);
+    for (const near of [{}, { host: '127.0.0.1' }, { host: '::1' }, { host: 'far', tls: true }])
+      expect(authWarnings(read(near), { clientAuth: 'none' })).toEqual([]);
+  });
+});

@@ -171,7 +171,7 @@ describe('parseEndpoint', () => {
     [{ enableBridge: true }, 'enableBridge'],
     [{ bridgeConfig: { kind: 'mqtt' } }, 'bridgeConfig.kind'],
     [{ proxy: true }, 'proxy'],
-    [{ authType: 'redis', authConfig: { command: 'x' } }, 'authType'],
+    [{ authType: 'database', authConfig: { authSql: 'x' } }, 'authType'],
     [{ authConfig: [{ authType: 'database', authSql: 'x' }] }, 'authConfig.0.authType'],
     [{ aclType: 'database', aclConfig: { aclSql: 'x' } }, 'aclType'],
   ])('says not supported yet to %j', (keys, path) => {

@@ -8,6 +8,7 @@ import { openFileAsker } from './file/file-asker.ts';
 import { GuardedAsker } from './guarded.ts';
 import { openHttpAsker } from './http/http-asker.ts';
 import { openJwtAsker } from './jwt/jwt-asker.ts';
+import { openRedisAsker } from './redis/redis-asker.ts';
 
 /** An authenticator that no login has needed for this time has probably left the configuration. */
 const UNUSED_MS = 10 * 60_000;
@@ -64,5 +65,7 @@ function open(config: AskedAuthConfig, notify: Notify): Promise<Asker> {
       return openJwtAsker(config);
     case 'file':
       return openFileAsker(config, notify);
+    case 'redis':
+      return openRedisAsker(config, notify);
   }
 }

@@ -1,8 +1,8 @@
 /** A bounded HTTP client for one origin. The one file that knows undici. */
 
-import { readFile } from 'node:fs/promises';
 import { type Dispatcher, Pool } from 'undici';
 import { messageOf } from '../../../../src/kernel/errors.ts';
+import { readTrustedPem } from '../certificates.ts';
 
 const IDLE_MS = 15_000;
 const IDLE_MS_MAX = 60_000;
@@ -43,7 +43,7 @@ export async function openHttpClient({ origin, connections, timeoutMs, ca, bytes
     keepAliveMaxTimeout: IDLE_MS_MAX,
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
-    connect: { timeout: timeoutMs, ...(ca === null ? {} : { ca: await readCertificates(ca) }) },
+    connect: { timeout: timeoutMs, ...(ca === null ? {} : { ca: await readTrustedPem(ca) }) },
   });
   return new HttpClient(pool, bytesMax);
 }
@@ -114,14 +114,4 @@ function isStale(error: unknown): boolean {
 function toReason(error: unknown): Error {
   const text = messageOf(error) || codeOf(error) || 'the request failed';
   return new Error(`the server cannot be asked: ${text}`, { cause: error });
-}
-
-/** PEM text, or the file with it. */
-async function readCertificates(ca: string): Promise<string> {
-  if (ca.includes('-----BEGIN')) return ca;
-  try {
-    return await readFile(ca, 'utf8');
-  } catch (error) {
-    throw new Error(`the certificates of ca cannot be read: ${messageOf(error)}`, { cause: error });
-  }
 }

@@ -3,6 +3,7 @@
 import { fillTemplate, type Placeholder, parseTemplate, type Template } from '../../../../src/endpoint/access/placeholders.ts';
 import type { HttpAuthConfig } from '../../../../src/endpoint/endpoint.ts';
 import type { AskWho } from '../../../../src/thread/access/ask.ts';
+import { factOf, Unwritable } from '../facts.ts';
 
 export interface FilledRequest {
   /** path and query */
@@ -10,9 +11,6 @@ export interface FilledRequest {
   readonly headers: Record<string, string>;
   readonly body: string | null;
 }
-
-/** The client has a value that cannot stand where the configuration puts it. */
-class Unwritable extends Error {}
 
 const FORM = 'application/x-www-form-urlencoded';
 
@@ -65,16 +63,6 @@ export class RequestTemplate {
 
 function fieldsOf(values: Record<string, string | number | boolean>): Field[] {
   return Object.entries(values).map(([name, value]) => ({ name, value, template: parseTemplate(String(value)) }));
-}
-
-/** The value of a placeholder; null: the client has none. @throws Unwritable for a password that is no UTF-8 text */
-function factOf(who: AskWho, name: Placeholder): string | null {
-  if (name !== 'password') return who[name];
-  if (who.password === null) return null;
-  const bytes = Buffer.from(who.password.buffer, who.password.byteOffset, who.password.byteLength);
-  const text = bytes.toString('utf8');
-  if (!Buffer.from(text, 'utf8').equals(bytes)) throw new Unwritable();
-  return text;
 }
 
 function fillUrl(template: Template, who: AskWho): string {
