@@ -407,7 +407,8 @@ test.each(Object.entries(CASES).flatMap(([key, each]) => (each === null ? [] : [
   async (key, { from = {}, to, effect, paths = Object.keys(to), transport = 'tcp', beforeOptions = {}, prepare, check }) => {
     const [port, moved] = [await freePort(), await freePort()];
     const body = { id: uid('e'), ...(key === 'port' ? { newPort: moved } : to) };
-    await api('add', { ...OPEN, ...from, port, id: body.id });
+    // A thread of its own for each endpoint would take most of this file's time.
+    await api('add', { ...OPEN, exclusivePool: effect === 'rebind', ...from, port, id: body.id });
     const before = await connected(transport, port, 5, beforeOptions);
     const waiting = await RawClient.open(transport, port, 5);
     const scene: Scene = {
