@@ -43,10 +43,10 @@ export class Api {
     return data;
   }
 
-  /** An endpoint on a free port. */
+  /** An endpoint on a free port. It shares threads, whose starts would take most of a test's time. */
   async add(extra: Record<string, unknown> = {}): Promise<{ port: number; revision: number }> {
     const port = await freePort();
-    const { revision } = await this.ok('POST', 'add', { port, host: '127.0.0.1', enableAuth: false, ...extra });
+    const { revision } = await this.ok('POST', 'add', { port, host: '127.0.0.1', enableAuth: false, exclusivePool: false, ...extra });
     return { port, revision };
   }
 
