@@ -32,7 +32,17 @@ export interface ArrivalsOptions {
   keeper(): LocalPeer | null;
   /** An arrival may be taken now. */
   onClosed(): void;
+  /** The worker has ended before it reported that the durable members of these groups have the QoS 1 message: another member gets it. */
+  giveOn(worker: LocalPeer, namespace: string, message: Message, groups: readonly string[]): void;
   logger: Logger;
+}
+
+/** A message for durable members of a worker, which are to store it. */
+interface Keeping {
+  readonly arrival: Arrival;
+  readonly namespace: string;
+  readonly message: Message;
+  readonly groups: readonly string[];
 }
 
 export class Arrivals {
@@ -40,7 +50,7 @@ export class Arrivals {
   /** packets that wait for the session worker's answers, which come in order */
   readonly #storing = new Fifo<Arrival>();
   /** peer → message → packets with the message for durable members of a group, in order */
-  readonly #keeping = new Map<Peer, Map<string, Arrival[]>>();
+  readonly #keeping = new Map<Peer, Map<string, Keeping[]>>();
   #turn = 0;
   /** messages that a worker got */
   delivered = 0;
@@ -117,21 +127,22 @@ export class Arrivals {
     const isDurable = (flags & INTEREST.durable) !== 0 && toSubscribers;
     const isDurableGroup = groups?.some((group) => (group.remote.get(peer)?.durable ?? 0) > 0) ?? false;
     const store = message.qos > 0 && (peer.role === 'session' ? isDurable || groups !== null || message.retain : isDurableGroup);
-    if (store) this.#await(peer, message, arrival);
-    peer.publish(namespace, { message, toSubscribers, groups: groups?.map(({ id }) => id) ?? null, store });
+    const ids = groups?.map(({ id }) => id) ?? null;
+    if (store) this.#await(peer, { arrival, namespace, message, groups: ids ?? [] });
+    peer.publish(namespace, { message, toSubscribers, groups: ids, store });
   }
 
-  #await(peer: LocalPeer, message: Message, arrival: Arrival): void {
-    arrival.open++;
+  #await(peer: LocalPeer, keeping: Keeping): void {
+    keeping.arrival.open++;
     if (peer.role === 'session') {
-      this.#storing.push(arrival);
+      this.#storing.push(keeping.arrival);
       return;
     }
     // Threads of different nodes give the same serials, so the key has the source.
-    const name = deliveryKey(message, null);
-    const byMessage = this.#keeping.get(peer) ?? new Map<string, Arrival[]>();
+    const name = deliveryKey(keeping.message, null);
+    const byMessage = this.#keeping.get(peer) ?? new Map<string, Keeping[]>();
     this.#keeping.set(peer, byMessage);
-    byMessage.set(name, [...(byMessage.get(name) ?? []), arrival]);
+    byMessage.set(name, [...(byMessage.get(name) ?? []), keeping]);
   }
 
   /** The session worker has so many further records on disk. */
@@ -144,7 +155,7 @@ export class Arrivals {
     const name = deliveryKey(message, null);
     const byMessage = this.#keeping.get(peer);
     const waiting = byMessage?.get(name);
-    this.#closed(waiting?.shift());
+    this.#closed(waiting?.shift()?.arrival);
     if (waiting?.length === 0) byMessage?.delete(name);
   }
 
@@ -159,6 +170,10 @@ export class Arrivals {
     if (peer.role === 'session') this.#storing.clear();
     const byMessage = this.#keeping.get(peer);
     this.#keeping.delete(peer);
-    for (const waiting of byMessage?.values() ?? []) for (const arrival of waiting) this.#closed(arrival);
+    for (const { arrival, namespace, message, groups } of [...(byMessage?.values() ?? [])].flat()) {
+      // A QoS 2 message may be on disk, or with its client: no other client may get it [MQTT-4.8.2-4].
+      if (message.qos === 1) this.#options.giveOn(peer, namespace, message, groups);
+      this.#closed(arrival);
+    }
   }
 }

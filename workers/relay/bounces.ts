@@ -81,7 +81,7 @@ export class Bounces {
   }
 
   /** A worker has no member for a message of another node, or of this relay. */
-  fromWorker(worker: Worker, { namespace, group, message: wire }: Extract<Control, { t: 'bounce' }>): void {
+  fromWorker(worker: Peer, { namespace, group, message: wire }: Omit<Extract<Control, { t: 'bounce' }>, 't'>): void {
     const { unsettled, nodeOf } = this.#ports;
     const isOwn = wire.source === this.#source;
     const origin = (isOwn && this.aliasOf(this.#options.self, wire.serial, true)) || wire;
@@ -92,7 +92,7 @@ export class Bounces {
       this.#options.local
         .namespace(namespace)
         .findGroup(filter, name)
-        ?.choosePeer(this.#turn++, worker as Peer) ?? null;
+        ?.choosePeer(this.#turn++, worker) ?? null;
     if (peer !== null) {
       this.#toLocal(peer, namespace, group, message);
       if (origin.source !== this.#source) this.#aliases.set(this.#serial, { source: origin.source, serial: origin.serial });
@@ -106,6 +106,11 @@ export class Bounces {
     const node = this.choose(this.#ports.interest.namespace(namespace), group, this.#turn++, null);
     if (node === null) this.lost++;
     else this.#toNode(node, namespace, group, message);
+  }
+
+  /** A worker has ended with a message of another node that its members of these groups had not stored. */
+  fromDead(worker: Peer, namespace: string, message: Message, groups: readonly string[]): void {
+    for (const group of groups) this.fromWorker(worker, { namespace, group, message: toGivenOn(message) });
   }
 
   /** The chosen node has no member: another node gets the message, or the worker that chose the relay. */

@@ -67,6 +67,7 @@ export class Gateway {
       namespace: (name) => local.namespace(name),
       keeper: () => this.#keeper(),
       onClosed: () => this.#settleAll(),
+      giveOn: (...lost) => this.shared.bounces.fromDead(...lost),
       logger,
     });
     this.#flushes = new Flushes(local, this.#members);

@@ -2,7 +2,7 @@
  * `npm run chaos:cluster -- [--changes N] [--store POSTGRESQL|MYSQL|LOCAL|all] [--seed N] [--numbers]`: 500 changes from three nodes while
  * everything is harmed; exit 1 and the seed when something was wrong. `--numbers`: nothing is harmed, and so many changes are timed.
  *
- * `-- --messages [--minutes N] [--seed N] [--verbose]`: messages of every kind instead of changes; exit 1, the seed and the first fault with
+ * `-- --messages [--minutes N] [--seed N] [--harms 'node killed,relay killed'] [--verbose]`: messages of every kind instead of changes; exit 1, the seed and the first fault with
  * what happened before it. `-- --suback ROUNDS`: publishes on another node after a SUBACK, beside a storm of filters and dying relays.
  */
 
@@ -25,6 +25,7 @@ const { values } = parseArgs({
     messages: { type: 'boolean', default: false },
     minutes: { type: 'string', default: '2' },
     verbose: { type: 'boolean', default: false },
+    harms: { type: 'string' },
     suback: { type: 'string' },
   },
 });
@@ -45,8 +46,9 @@ const load = () =>
 say(`seed ${seed}`);
 try {
   if (values.messages) {
-    const echo = values.verbose ? { echo: say } : {};
-    say(`${JSON.stringify(await messagesChaos({ seconds: minutes * 60, seed, ...echo }), null, 2)}; nothing was wrong (${load()})`);
+    const only = values.harms === undefined ? {} : { only: values.harms.split(',') };
+    const report = await messagesChaos({ seconds: minutes * 60, seed, ...only, ...(values.verbose ? { echo: say } : {}) });
+    say(`${JSON.stringify(report, null, 2)}; nothing was wrong (${load()})`);
     process.exit(0);
   }
   if (rounds > 0) {

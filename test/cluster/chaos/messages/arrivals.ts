@@ -50,9 +50,10 @@ export class Arrivals {
       return;
     }
     known.seen.add(number);
-    if (number < known.last)
+    // One that its publisher sends again comes behind those that were on their way.
+    if (number < known.last && !isDoubtful)
       this.#world.trace.fault('reordered', `${this.tale(publisher, number)} came after ${known.last}, to ${this.#who} at ${at}`);
-    else known.last = number;
+    else known.last = Math.max(known.last, number);
   }
 
   /** Acknowledged messages that have not come, of publishers with QoS 1 and 2. @param until those acknowledged before it */

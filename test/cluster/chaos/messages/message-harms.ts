@@ -49,6 +49,7 @@ export class MessageHarms {
     const isWanted = ({ name }: Harm) => only === undefined || only.includes(name);
     const nodes = field.nodes.flatMap((node) => this.#ofNode(node)).filter(isWanted);
     const rest = [...field.nodes.flatMap((node) => this.#ofThreads(node)), ...field.nats.servers.flatMap(ofServer)].filter(isWanted);
+    if (nodes.length + rest.length === 0) throw new Error(`there is no harm ${only?.join(', ')}`);
     this.kinds = [...new Set([...nodes, ...rest].map(({ name }) => name))].sort();
     this.#lanes = [nodes, rest].map((harms) => this.#lane(harms).catch((error: Error) => this.#fail(error)));
   }
@@ -74,6 +75,7 @@ export class MessageHarms {
   }
 
   async #lane(harms: readonly Harm[]): Promise<void> {
+    if (harms.length === 0) return;
     const { random } = this.#world;
     while (!this.#isOver) {
       await sleep(between(PAUSE_MS, random));
@@ -96,7 +98,7 @@ export class MessageHarms {
   async #do(harm: Harm): Promise<void> {
     const { calm, trace, random } = this.#world;
     const lasts = between(harm.lastsMs, random);
-    const settled = harm.kind === 'thread' ? () => undefined : calm.begin();
+    const settled = harm.kind === 'thread' ? calm.threadDies() : calm.begin();
     this.#busy.set(harm.target, harm.kind);
     trace.say(`${harm.name}: ${harm.target}, for ${Math.round(lasts)} ms`);
     try {

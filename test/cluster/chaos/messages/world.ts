@@ -41,6 +41,7 @@ export class Calm {
   hops = 0;
   readonly #spans: { began: number; ended: number }[] = [];
   readonly #open = new Set<object>();
+  readonly #deaths: { began: number; ended: number }[] = [];
 
   get isCalm(): boolean {
     return this.#open.size === 0;
@@ -56,6 +57,20 @@ export class Calm {
       span.ended = performance.now();
       this.#open.delete(span);
     };
+  }
+
+  /** A thread dies. @returns to be called when its successor works */
+  threadDies(): () => void {
+    const span = { began: performance.now(), ended: Number.POSITIVE_INFINITY };
+    this.#deaths.push(span);
+    return () => {
+      span.ended = performance.now();
+    };
+  }
+
+  /** True when a thread that serves clients or keeps sessions was dead at some moment between these two. */
+  hadDeath(from: number, to: number): boolean {
+    return this.#deaths.some(({ began, ended }) => began <= to && ended >= from);
   }
 
   /** True when nodes were parted at some moment between these two. */
