@@ -15,6 +15,12 @@ import type { NodeControl } from './packets.ts';
 import type { RemoteInterest } from './remote-interest.ts';
 import { RemoteNode } from './remote-node.ts';
 
+/** Longest wait for a member of a group that has none, ms: as long as other nodes remember a node that has failed. */
+const WAIT_MS = 3_600_000;
+
+/** The place of a message whose group has no member that may get it. */
+const NOWHERE: Peer = { id: -1, isKnown: false, isOverloaded: false, publish() {}, publishRun() {} };
+
 /** The rest of the relay, as the bounces call it. */
 export interface BouncesPorts {
   readonly interest: RemoteInterest;
@@ -104,7 +110,8 @@ export class Bounces {
       return;
     }
     const node = this.choose(this.#ports.interest.namespace(namespace), group, this.#turn++, null);
-    if (node === null) this.lost++;
+    if (node === null && isOwn) this.#strand(namespace, group, message);
+    else if (node === null) this.lost++;
     else this.#toNode(node, namespace, group, message);
   }
 
@@ -129,9 +136,16 @@ export class Bounces {
           .namespace(namespace)
           .findGroup(filter, name)
           ?.choosePeer(this.#turn++, null) ?? null;
-      if (local === null) this.lost++;
+      if (local === null) this.#strand(namespace, group, message);
       else this.#toLocal(local, namespace, group, message);
     }
+  }
+
+  /** The group has no member for a message that this relay has given on: one that comes later gets it. */
+  #strand(namespace: string, group: string, message: Message): void {
+    this.#number(message, this.#options.self);
+    const unsettled = { place: NOWHERE, namespace, group, message, session: this.#options.now() };
+    this.#ports.unsettled.strand(this.#options.self, unsettled, message.from);
   }
 
   /**
@@ -139,8 +153,13 @@ export class Bounces {
    * @param exclude the place; null: it may have a new member
    * @returns false when the group has no other member now
    */
-  giveOn({ namespace, group, message, client }: Unsettled, exclude: Peer | null): boolean {
-    if (message.isExpired(this.#options.now())) return true;
+  giveOn({ namespace, group, message, client, place: former, session }: Unsettled, exclude: Peer | null): boolean {
+    const now = this.#options.now();
+    if (message.isExpired(now)) return true;
+    if (former === NOWHERE && now - session > WAIT_MS) {
+      this.lost++;
+      return true;
+    }
     const place = this.#placeFor(namespace, group, exclude);
     if (place === null) return false;
     const { topic, payload, qos, retain, forward, expiresAt } = message;
@@ -170,9 +189,8 @@ export class Bounces {
   /** A worker of this node gets the message, and the relay keeps it until the worker reports that it is settled. */
   #toLocal(worker: Peer, namespace: string, group: string, message: Message): void {
     this.#number(message, this.#source);
+    if (message.qos > 0) this.#ports.unsettled.keep(this.#options.self, { place: worker, namespace, group, message, session: 0 });
     worker.publish(namespace, { message, toSubscribers: false, groups: [group], store: false });
-    if (message.qos === 0) return;
-    this.#ports.unsettled.keep(this.#options.self, { place: worker, namespace, group, message, session: 0 });
   }
 
   #toNode(node: RemoteNode, namespace: string, group: string, message: Message): void {

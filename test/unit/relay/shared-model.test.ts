@@ -93,7 +93,7 @@ class Life implements Worker {
       self: 3,
       incarnation,
       hold: { bytes: 1e9, messages: 1e6 },
-      prefersOwnMembers: false,
+      prefersOwnMembers: field.prefersOwnMembers,
       local: {
         namespace: () => this.#inner,
         announce: async () => {},
@@ -125,6 +125,8 @@ class Life implements Worker {
   kill(): void {
     this.isDead = true;
     this.#ticks.length = 0;
+    // Frames to a dead process are lost.
+    this.field.wire.transport(this.name);
     for (const client of this.members) {
       client.life = null;
       client.held = [];
@@ -215,11 +217,13 @@ class Field {
   readonly clients = Array.from({ length: CLIENTS }, (_, at) => new Client(`c${at}`));
   readonly published: Published[] = [];
   readonly draw: () => number;
+  readonly prefersOwnMembers: boolean;
   #incarnation = 0;
   #soon: (() => void)[] = [];
 
-  constructor(seed: number) {
+  constructor(seed: number, prefersOwnMembers = false) {
     const random = seeded(seed);
+    this.prefersOwnMembers = prefersOwnMembers;
     this.draw = () => Math.floor(random() * 2 ** 32);
     this.wire = new FaultyWire(random);
     this.lives = this.names.map((name) => new Life(name, ++this.#incarnation, this));
@@ -376,10 +380,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 test('members of a group settle every acknowledged message, and get no QoS 2 message twice, while nodes die and freeze', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.integer(), fc.array(step, { maxLength: 40 }), async (seed, steps) => {
+    fc.asyncProperty(fc.integer(), fc.subarray([0, 1, 2]), fc.array(step, { maxLength: 40 }), async (seed, joined, steps) => {
       const field = new Field(seed);
       await field.run(1_000);
-      for (let at = 0; at < NODES; at++) field.lives[at]!.join(field.clients[at]!);
+      for (const at of joined) field.lives[at]!.join(field.clients[at]!);
       await field.run(100);
       for (const each of steps) await each(field);
       await field.settle();
@@ -387,3 +391,39 @@ test('members of a group settle every acknowledged message, and get no QoS 2 mes
     { numRuns: Number(process.env['SHARED_RUNS'] ?? 40) },
   );
 }, 120_000);
+
+test('a client that may have a QoS 2 message does not get it again; a member that comes later gets it', async () => {
+  const field = new Field(1);
+  await field.run(1_000);
+  const [c0, c1] = field.clients as [Client, Client];
+  field.lives[0]!.join(c0);
+  await field.run(100);
+  field.lives[1]!.send(2);
+  await field.run(100);
+  const [published] = field.published as [Published];
+  expect(published.got).toEqual([c0]);
+  await field.kill(0, true);
+  field.lives[2]!.join(c0);
+  await field.run(500);
+  expect(published.got).toEqual([c0]);
+  field.lives[2]!.join(c1);
+  await field.run(500);
+  expect(published.got).toEqual([c0, c1]);
+});
+
+test.each([false, true])('members of the publisher come first when the node of theirs dies: %s', async (prefersOwnMembers) => {
+  const field = new Field(1, prefersOwnMembers);
+  await field.run(1_000);
+  const [c0, c1, c2] = field.clients as [Client, Client, Client];
+  field.lives[0]!.join(c0);
+  await field.run(100);
+  for (let n = 0; n < 20; n++) field.lives[1]!.send(1);
+  await field.run(100);
+  field.lives[1]!.join(c1);
+  field.lives[2]!.join(c2);
+  await field.run(100);
+  await field.kill(0, true);
+  await field.run(300);
+  expect(c1.held.length + c2.held.length).toBe(20);
+  expect(c1.held.length).toBe(prefersOwnMembers ? 20 : 10);
+});

@@ -89,6 +89,15 @@ export class UnsettledMessages {
     this.#count(place, 1, bytes);
   }
 
+  /** Keeps a message that no member may have now. @param client see Unsettled */
+  strand(peer: number, unsettled: Omit<Unsettled, 'client' | 'isStranded'>, client: string): void {
+    this.keep(peer, unsettled);
+    const kept = this.#kept.get(keyOf(peer, unsettled.message.serial, unsettled.group));
+    if (kept === undefined) return;
+    kept.client = client;
+    this.#strand(kept, true);
+  }
+
   #count(place: Peer, messages: number, bytes: number): void {
     const use = this.#uses.get(place) ?? { bytes: 0, messages: 0 };
     use.messages += messages;
@@ -128,7 +137,7 @@ export class UnsettledMessages {
   /** The relay of the place has ended, and with it reports that it had not passed on. @param session that began afterwards */
   forgetBefore(place: Peer, session: number): void {
     for (const [key, kept] of this.#kept) {
-      if (kept.place !== place || kept.session >= session) continue;
+      if (kept.place !== place || kept.session >= session || kept.isStranded) continue;
       this.#remove(key);
       this.unkept++;
     }
