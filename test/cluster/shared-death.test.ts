@@ -1,4 +1,4 @@
-/** What members of a shared subscription had not settled when their node died goes to other members. Three real nodes. */
+/** What members of a shared subscription had not settled when their node died goes to other members; sessions whose node is away. Three real nodes. */
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Publish } from '../kit/decode.ts';
@@ -85,6 +85,23 @@ const end = (...members: Member[]) => members.map(({ client }) => client.destroy
 /** Number of members that have the message. */
 const holders = (payload: string, members: readonly Member[]) => members.filter(({ got }) => got.includes(payload)).length;
 
+const KEPT: ConnectOptions = { clean: false, properties: { sessionExpiry: 600 } };
+
+/** A client with a durable session connects, gets what waits, and leaves. */
+async function visit(node: number, clientId: string, filter: string | null, waiting: string[]): Promise<boolean> {
+  const client = await RawClient.open('tcp', port, 5, hostOf(node));
+  const { sessionPresent } = await client.handshake({ keepAlive: 0, clientId, ...KEPT });
+  if (filter !== null) await client.subscribe(filter, 1);
+  const got: string[] = [];
+  for (let n = 0; n < waiting.length; n++) got.push((await client.take()).payload.toString());
+  expect(got).toEqual(waiting);
+  await client.silence();
+  await client.disconnect(0);
+  return sessionPresent;
+}
+
+const duplicates = () => sumOf(cluster.nodes[2]!, 'fluxmq_cluster_duplicate_sessions_total');
+
 test('kill -9 under load: others get what was not settled; nothing is lost, QoS 2 comes to no client twice', async () => {
   const filter = '$share/g/death/+';
   const [a, b, c] = [new Member('a'), new Member('b'), new Member('c')];
@@ -100,6 +117,11 @@ test('kill -9 under load: others get what was not settled; nothing is lost, QoS 
   await only.join(2, '$share/solo/alone');
   const alone = [...(await publish(0, 'alone', 1, 'p-', 5)), ...(await publish(0, 'alone', 2, 'q-', 5))];
   await until('they are with the member', () => only.got.length === 10);
+
+  // Sessions whose home is there.
+  await visit(2, 'roaming', 'old/roaming', []);
+  await visit(2, 'staying', 'old/+', []);
+  await publish(0, 'old/roaming', 1, 'old-', 2);
 
   c.isSettling = false;
   const settledByC = c.got.length;
@@ -126,8 +148,17 @@ test('kill -9 under load: others get what was not settled; nothing is lost, QoS 
   await until('the late member has them', () => late.got.length >= 10);
   expect([...late.got].sort()).toEqual([...alone].sort());
   end(a, b, c, late);
+  // A session whose node is away is not found: the client gets a new one.
+  expect(await visit(0, 'roaming', 'new', [])).toBe(false);
+  await publish(0, 'old/staying', 1, 'away-', 2);
+  await publish(0, 'new', 1, 'new-', 2);
   await cluster.again(2);
   await untilLinked(cluster.nodes);
+  // The session of the later claim stays; the other one ends with its waiting messages, and is counted.
+  await until('the older session has ended', async () => (await duplicates()) === 1);
+  expect(await visit(2, 'roaming', null, ['new-0', 'new-1'])).toBe(true);
+  // A session without a later claim has what came before and in the meantime, on any node.
+  expect(await visit(1, 'staying', null, ['old-0', 'old-1', 'away-0', 'away-1'])).toBe(true);
 }, 90_000);
 
 test('a frozen node: others get QoS 1 after 4 s, QoS 2 waits for it, and comes to one member only', async () => {
@@ -159,7 +190,7 @@ test('a node that stops in order: QoS 1 goes to others, a session takes its mess
   const [f, g, h] = [new Member('f'), new Member('g'), new Member('h')];
   await f.join(0, filter);
   await g.join(2, filter);
-  await h.join(2, filter, { clean: false, properties: { sessionExpiry: 600 } });
+  await h.join(2, filter, KEPT);
   g.isSettling = false;
   h.isSettling = false;
   const one = await publish(0, 'stop', 1, 'one-', 30);
@@ -169,7 +200,7 @@ test('a node that stops in order: QoS 1 goes to others, a session takes its mess
   await cluster.nodes[2]!.stop();
   h.isSettling = true;
   h.got.length = 0;
-  await h.join(1, filter, { clean: false, properties: { sessionExpiry: 600 } });
+  await h.join(1, filter, KEPT);
   await until('the session has its messages again', () => withH.every((payload) => h.got.includes(payload)));
   await until('others have got those of the member that left', () => one.every((payload) => holders(payload, [f, h]) === 1));
   await until('all are settled', async () => (await unsettled([0, 1])) === 0);
