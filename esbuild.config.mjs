@@ -17,7 +17,7 @@ const FRESH = join(ROOT, '.prepare', `dist.${process.pid}`);
 /** @typedef {{ parts: string | null, sources: Record<string, string> }} Bundle sources: output path without `.js` → source */
 
 /**
- * A thread loads one file. Main and the command line are split into parts: the broker handles signals before it loads the rest, and a
+ * A thread loads one file, but for the asking thread. That one, main and the command line are split into parts: the broker handles signals before it loads the rest, and a
  * command of the command line loads only what it uses.
  * @type {Bundle[]}
  */
@@ -29,9 +29,10 @@ const BUNDLES = [
       'workers/session-worker': 'workers/session-worker.ts',
       'workers/relay-worker': 'workers/relay-worker.ts',
       'workers/access-task': 'workers/task/access-task.ts',
-      'workers/ask-task': 'workers/task/ask-task.ts',
     },
   },
+  // most nodes ask neither Redis nor a database, whose libraries have 3 MB
+  { parts: 'ask-parts', sources: { 'workers/ask-task': 'workers/task/ask-task.ts' } },
   { parts: 'main-parts', sources: { main: 'src/main.ts' } },
   { parts: 'cli-parts', sources: { cli: 'src/command-line.ts' } },
 ];

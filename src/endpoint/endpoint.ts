@@ -11,6 +11,7 @@ export type {
   AuthConfig,
   AuthFilter,
   AuthType,
+  DatabaseAuthConfig,
   Encryption,
   FileAuthConfig,
   FixedAuthConfig,

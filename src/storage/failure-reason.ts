@@ -1,13 +1,7 @@
 /** The `data` of a store's `unavailable` error: the reason, and the outcome of the change, for programs. */
 
+import type { FailureReason } from '../database/connection.ts';
 import { FluxError } from '../kernel/errors.ts';
-
-/**
- * away: the store cannot be reached; lost: the connection broke, or no answer came in time; busy: the store is full or locked for the
- * moment; login, database, rights, tls, schema: the store stays unusable until an operator changes something; other: the statement itself
- * failed.
- */
-export type FailureReason = 'away' | 'lost' | 'busy' | 'login' | 'database' | 'rights' | 'tls' | 'schema' | 'other';
 
 export interface UnavailableData {
   /** differs: the store works, but this node has other endpoints of its own, and an operator has to decide which ones count */

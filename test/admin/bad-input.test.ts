@@ -100,7 +100,7 @@ describe('endpoints', () => {
 
   test('parts of later issues are refused, not ignored', async () => {
     const port = await freePort();
-    const later = [{ proxy: true }, { enableBridge: true }, { authType: 'database', authConfig: {} }];
+    const later = [{ proxy: true }, { enableBridge: true }, { aclType: 'http', aclConfig: {} }];
     for (const extra of later) {
       expect(await post('/api/endpoints/add', JSON.stringify({ port, ...extra }))).toMatchObject({
         status: 400,

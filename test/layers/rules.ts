@@ -8,7 +8,8 @@ export const SRC_ARROWS: Readonly<Record<string, readonly string[]>> = {
   control: ['answers', 'internals', 'thread', 'metrics', 'storage', 'bus', 'settings', 'endpoint', 'mqtt', 'kernel'],
   thread: ['metrics', 'bus', 'link', 'endpoint', 'mqtt', 'kernel'],
   metrics: ['endpoint', 'mqtt', 'kernel'],
-  storage: ['bus', 'endpoint', 'mqtt', 'kernel'],
+  storage: ['database', 'bus', 'endpoint', 'mqtt', 'kernel'],
+  database: ['kernel'],
   bus: ['link', 'endpoint', 'mqtt', 'kernel'],
   link: ['kernel'],
   settings: ['bus', 'endpoint', 'kernel'],
@@ -85,7 +86,7 @@ export const FLOORS: Readonly<Record<string, Readonly<Record<string, readonly st
 };
 
 /** Rooms of `src` that `workers` may use. */
-export const WORKERS_USE: readonly string[] = ['internals', 'thread', 'metrics', 'bus', 'link', 'endpoint', 'mqtt', 'kernel'];
+export const WORKERS_USE: readonly string[] = ['internals', 'thread', 'metrics', 'database', 'bus', 'link', 'endpoint', 'mqtt', 'kernel'];
 
 /** Library → where it may be imported: folders end with `/`, files do not. `oneFile`: in a single file there. */
 export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; oneFile?: boolean }>> = {
@@ -94,8 +95,8 @@ export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; one
   '@hono/zod-openapi': { places: ['src/admin/'] },
   zod: { places: ['src/answers/', 'src/endpoint/', 'src/settings/'] },
   'better-sqlite3': { places: ['src/storage/local/', 'workers/host/disk/'] },
-  postgres: { places: ['src/storage/postgres/'], oneFile: true },
-  mysql2: { places: ['src/storage/mysql/'], oneFile: true },
+  postgres: { places: ['src/database/postgres/'], oneFile: true },
+  mysql2: { places: ['src/database/mysql/'], oneFile: true },
   pino: { places: ['src/control/'], oneFile: true },
   'prom-client': { places: ['src/metrics/'], oneFile: true },
   piscina: { places: ['src/control/'], oneFile: true },

@@ -86,10 +86,12 @@ function openAskingThread(url: URL, logger: Logger): { ask(job: AskJob): Promise
       // An aborted task would end the thread with all other questions, so the deadline only ends the wait.
       const result = await within(pool.run(job), ASK_TIMEOUT_MS);
       if (result.result === 'failed') {
-        const { authType, ...config } = job.config;
-        const server =
-          'url' in config ? { server: serverOf(config.url) } : 'redis' in config ? { server: config.redis.servers.join(', ') } : {};
-        logger.warn(`Auth: the authenticator ${authType} gives no answer`, { ...server, reason: result.reason });
+        const { config } = job;
+        const server = serverOf(config);
+        logger.warn(`Auth: the authenticator ${config.authType} gives no answer`, {
+          ...(server === '' ? {} : { server }),
+          reason: result.reason,
+        });
       }
       return result;
     },
@@ -99,8 +101,10 @@ function openAskingThread(url: URL, logger: Logger): { ask(job: AskJob): Promise
   };
 }
 
-/** An address without path and query, which may hold a secret. */
-function serverOf(url: string): string {
+/** The server that was asked, by an address without path and query, which may hold a secret; '' for none. */
+function serverOf(config: AskJob['config']): string {
+  if ('redis' in config) return config.redis.servers.join(', ');
+  const url = 'datasource' in config ? config.datasource.url : 'url' in config ? config.url : '';
   return /^[^/?]*\/\/[^/?]*/.exec(url)?.[0] ?? '';
 }
 

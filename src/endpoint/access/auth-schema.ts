@@ -6,6 +6,7 @@ import { PATTERN_LENGTH_MAX, patternProblem } from '../pattern/pattern.ts';
 import { check, isObject, join, Problems, splitNulls } from '../problems.ts';
 import { MASK } from '../secrets/mask.ts';
 import { oneOf } from '../value-types.ts';
+import { readDatabase } from './authenticators/database-schema.ts';
 import { readFileEntry } from './authenticators/file-schema.ts';
 import { readHttp } from './authenticators/http-schema.ts';
 import { KEY_SOURCES, readJwt } from './authenticators/jwt-schema.ts';
@@ -13,7 +14,6 @@ import { readRedis } from './authenticators/redis-schema.ts';
 import { readX509 } from './authenticators/x509-schema.ts';
 import { passwordFormProblem } from './password-forms.ts';
 
-const LATER_TYPES = new Set(['database', 'sql']);
 const TYPES: readonly string[] = AUTH_TYPES;
 /** Hashes that include their salt, or have none. */
 const WITHOUT_SALT = new Set<unknown>(['plain', 'scrypt', 'bcrypt', 'argon2id', 'pbkdf2', 'auto', undefined]);
@@ -105,8 +105,7 @@ function readAuthList(input: unknown, path: string, problems: Problems, old: Aut
 
 function readType(value: unknown, path: string, problems: Problems): AuthType | null {
   if (TYPES.includes(value as string)) return value as AuthType;
-  if (LATER_TYPES.has(value as string)) problems.addNotSupportedYet(path);
-  else problems.add(path, `must be one of ${[...TYPES, 'database'].join(', ')}`);
+  problems.add(path, `must be one of ${TYPES.join(', ')}`);
   return null;
 }
 
@@ -142,6 +141,8 @@ function readEntry(input: Record<string, unknown>, path: string, problems: Probl
       return readFileEntry({ ...entry, old: former?.authType === 'file' ? former : null }) ?? none;
     case 'redis':
       return readRedis({ ...entry, old: former?.authType === 'redis' ? former : null }) ?? none;
+    case 'database':
+      return readDatabase({ ...entry, old: former?.authType === 'database' ? former : null }) ?? none;
     case 'x509':
       return readX509({ ...entry, old: null }) ?? none;
   }

@@ -3,10 +3,10 @@
 export type AuthConfig = FixedAuthConfig | X509AuthConfig | AskedAuthConfig;
 
 /** Authenticators that the asking thread asks (workers/task/ask-task.ts): a server, a token or a file decides. */
-export type AskedAuthConfig = HttpAuthConfig | JwtAuthConfig | FileAuthConfig | RedisAuthConfig;
+export type AskedAuthConfig = HttpAuthConfig | JwtAuthConfig | FileAuthConfig | RedisAuthConfig | DatabaseAuthConfig;
 
 /** Every kind of authenticator, in the order of counters and documents. */
-export const AUTH_TYPES = ['fixed', 'http', 'jwt', 'file', 'x509', 'redis'] as const;
+export const AUTH_TYPES = ['fixed', 'http', 'jwt', 'file', 'x509', 'redis', 'database'] as const;
 export type AuthType = (typeof AUTH_TYPES)[number];
 
 /** The stored forms of a password. `auto`: a hash that names its own kind (kernel/logins/hash-forms.ts). */
@@ -147,6 +147,22 @@ export interface RedisAuthConfig extends RecordTerms {
   redis: RedisServers;
   /** reads one key, in whose name placeholders stand (redis-command.ts) */
   command: string;
+}
+
+/** A database has the passwords of the users. */
+export interface DatabaseAuthConfig extends RecordTerms {
+  authType: 'database';
+  datasource: {
+    /** as of the store, without a login (kernel/input/database-url.ts) */
+    url: string;
+    username: string;
+    /** '' for none */
+    password: string;
+    /** connections of a node at one time, 1..64 */
+    connections: number;
+  };
+  /** a query for one row, whose placeholders are parameters (sql-template.ts) */
+  authSql: string;
 }
 
 /** Rights that an authenticator gives to one client, beside the rules of its endpoint. */

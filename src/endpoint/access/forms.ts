@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { ACL_SHAPE, RULE_SHAPE } from './acl-schema.ts';
 import { USER_SHAPE } from './auth-schema.ts';
+import { DATABASE_SHAPE } from './authenticators/database-schema.ts';
 import { FILE_SHAPE } from './authenticators/file-schema.ts';
 import { HTTP_SHAPE } from './authenticators/http-schema.ts';
 import { JWT_SHAPE } from './authenticators/jwt-schema.ts';
@@ -20,9 +21,18 @@ const http = { filter, ...HTTP_SHAPE };
 const jwt = { filter, ...JWT_SHAPE };
 const file = { filter, ...FILE_SHAPE };
 const x509 = { filter, ...X509_SHAPE };
+const database = { filter, ...DATABASE_SHAPE };
 const redis = { filter, ...REDIS_SHAPE };
 /** One authenticator, whose kind stands beside it in `authType`. */
-const oneAnswer = z.union([z.object(fixed), z.object(http), z.object(jwt), z.object(file), z.object(x509), z.object(redis)]);
+const oneAnswer = z.union([
+  z.object(fixed),
+  z.object(http),
+  z.object(jwt),
+  z.object(file),
+  z.object(x509),
+  z.object(redis),
+  z.object(database),
+]);
 export type OneAuthConfig = z.infer<typeof oneAnswer>;
 const listedAnswer = z.discriminatedUnion('authType', [
   z.object({ authType: z.literal('fixed'), ...fixed }),
@@ -31,6 +41,7 @@ const listedAnswer = z.discriminatedUnion('authType', [
   z.object({ authType: z.literal('file'), ...file }),
   z.object({ authType: z.literal('x509'), ...x509 }),
   z.object({ authType: z.literal('redis'), ...redis }),
+  z.object({ authType: z.literal('database'), ...database }),
 ]);
 
 const newFixed = z.object({ filter: newFilter, users: z.array(newUser) }).partial();
@@ -40,6 +51,7 @@ const newFile = z.object({ ...file, filter: newFilter }).partial();
 const { servers, ...redisKeys } = REDIS_SHAPE.redis.shape;
 const newServers = z.object({ ...redisKeys, servers, host: z.string(), port: z.number() }).partial();
 const newRedis = z.object({ ...redis, redis: newServers, filter: newFilter }).partial();
+const newDatabase = z.object({ ...database, datasource: DATABASE_SHAPE.datasource.partial(), filter: newFilter }).partial();
 const newX509 = z.object({ ...x509, filter: newFilter }).partial();
 const listedRequest = z.union([
   z.object({ ...newFixed.shape, authType: z.literal('fixed').optional() }),
@@ -48,6 +60,7 @@ const listedRequest = z.union([
   z.object({ ...newFile.shape, authType: z.literal('file') }),
   z.object({ ...newX509.shape, authType: z.literal('x509') }),
   z.object({ ...newRedis.shape, authType: z.literal('redis') }),
+  z.object({ ...newDatabase.shape, authType: z.literal('database') }),
 ]);
 
 /** A rule in its normal form. */
@@ -65,6 +78,6 @@ export const ACCESS_ANSWERS = {
 
 /** The forms in requests. */
 export const ACCESS_REQUESTS = {
-  authConfig: z.union([newFixed, newHttp, newJwt, newFile, newX509, newRedis, z.array(listedRequest)]),
+  authConfig: z.union([newFixed, newHttp, newJwt, newFile, newX509, newRedis, newDatabase, z.array(listedRequest)]),
   aclConfig: z.union([newAcl, z.array(newRule)]),
 };

@@ -13,7 +13,7 @@ export const ACCESS_KEYS = {
     description: "Authenticators of the endpoint, instead of the node's `auth`",
     example: { users: [{ username: 'sensor', password: 'secret' }] },
     secret: {
-      below: ['*.users.*.password', '*.secret', '*.redis.password', '*.redis.sentinelPassword'],
+      below: ['*.users.*.password', '*.secret', '*.redis.password', '*.redis.sentinelPassword', '*.datasource.password'],
       templates: ['*.headers.*', '*.body.*'],
     },
   }),

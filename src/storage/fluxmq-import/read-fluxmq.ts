@@ -1,11 +1,11 @@
 /** Reads the endpoints of a FluxMQ from its database, for `import --from-fluxmq`. Writes nothing to that database. */
 
+import { placeOf, type SqlConnection, SqlFailure } from '../../database/connection.ts';
+import { connectMysql } from '../../database/mysql/mysql-connection.ts';
+import { connectPostgres } from '../../database/postgres/postgres-connection.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { type DatabaseLogin, readDatabaseUrl } from '../../kernel/input/database-url.ts';
-import { connectMysql } from '../mysql/mysql-connection.ts';
-import { connectPostgres } from '../postgres/postgres-connection.ts';
-import { placeOf, type SqlConnection, SqlFailure } from '../sql/connection.ts';
 import { convertFluxmqRows, type FluxmqEndpoints, type FluxmqRow } from './convert-rows.ts';
 
 const TIME_MS = 15_000;

@@ -1,11 +1,12 @@
 /** The MYSQL store: the tables and the SQL dialect of MySQL and MariaDB for the store over a shared database. */
 
+import { placeOf, SqlFailure } from '../../database/connection.ts';
+import { connectMysql } from '../../database/mysql/mysql-connection.ts';
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import type { NodeStore } from '../documents/document-store.ts';
 import type { HistoryPath } from '../history-sql.ts';
-import { placeOf, type SqlDialect, SqlFailure } from '../sql/connection.ts';
+import type { SqlDialect } from '../sql/dialect.ts';
 import { openSqlStore } from '../sql/sql-store.ts';
-import { connectMysql } from './mysql-connection.ts';
 
 /** Less than the session's wait_timeout. */
 const IDLE_MS = 8_000;

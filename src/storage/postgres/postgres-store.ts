@@ -1,10 +1,11 @@
 /** The POSTGRESQL store: the tables and the SQL dialect of Postgres for the store over a shared database. */
 
+import { placeOf } from '../../database/connection.ts';
+import { connectPostgres } from '../../database/postgres/postgres-connection.ts';
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import type { NodeStore } from '../documents/document-store.ts';
-import { placeOf, type SqlDialect } from '../sql/connection.ts';
+import type { SqlDialect } from '../sql/dialect.ts';
 import { openSqlStore } from '../sql/sql-store.ts';
-import { connectPostgres } from './postgres-connection.ts';
 
 const IDLE_MS = 30_000;
 

@@ -1,6 +1,7 @@
 /** Brings the tables of a database store to this program's version, once for all nodes that start at the same time. */
 
-import { type SqlConnection, type SqlDialect, SqlFailure } from './connection.ts';
+import { type SqlConnection, SqlFailure } from '../../database/connection.ts';
+import type { SqlDialect } from './dialect.ts';
 
 /**
  * Creates or migrates the tables under a lock, and checks that this account may write them.

@@ -1,7 +1,7 @@
 /** Many statements of one transaction, made in turns of the thread. */
 
+import type { SqlConnection } from '../../database/connection.ts';
 import { Pace } from '../../kernel/turns/pace.ts';
-import type { SqlConnection } from './connection.ts';
 import type { WriteStatement } from './statements.ts';
 
 /** Sends statements without waiting for each answer: a large change must hold up neither its thread nor the lock of the state. */

@@ -1,6 +1,7 @@
 /** Documents in a database that several nodes share. */
 
 import { randomUUID } from 'node:crypto';
+import type { SqlConnection, SqlValue } from '../../database/connection.ts';
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import type {
   DocumentChange,
@@ -15,7 +16,7 @@ import type {
 import { checkChanges, type DocumentVersion, documentFloor, documentName, judgeChange, needsVersion } from '../documents/judge-changes.ts';
 import type { ChangeMeta, RowPlace } from '../endpoint-store.ts';
 import { noSuchRevision } from '../replay.ts';
-import type { SqlConnection, SqlDialect, SqlValue } from './connection.ts';
+import type { SqlDialect } from './dialect.ts';
 import { sendInTurns } from './send-in-turns.ts';
 import type { SqlTransactions, Write } from './sql-transactions.ts';
 import { insertRows, type WriteStatement } from './statements.ts';

@@ -4,6 +4,8 @@
  */
 
 import { randomUUID } from 'node:crypto';
+import type { SqlConnection } from '../../database/connection.ts';
+import type { PoolOptions } from '../../database/pool.ts';
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { mapInTurns } from '../../kernel/turns/pace.ts';
@@ -41,8 +43,7 @@ import {
 } from '../history-sql.ts';
 import { noSuchRevision, Replay } from '../replay.ts';
 import { type CommitOutcome, CommitQueue, type CommitRequest } from './commit-queue.ts';
-import type { SqlConnection, SqlDialect } from './connection.ts';
-import type { PoolOptions } from './pool.ts';
+import type { SqlDialect } from './dialect.ts';
 import { sendInTurns } from './send-in-turns.ts';
 import { SqlDocuments } from './sql-documents.ts';
 import { LOOK_UP_MS, SqlTransactions, type Write } from './sql-transactions.ts';

@@ -1,11 +1,12 @@
 /** Transactions on a database that several nodes share: each write locks the one row of the state, and its outcome is looked up when the connection breaks. */
 
+import { type SqlConnection, SqlFailure } from '../../database/connection.ts';
+import { ConnectionPool, type PoolOptions } from '../../database/pool.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { pause } from '../../kernel/deadline.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { UnavailableData } from '../failure-reason.ts';
-import { type SqlConnection, type SqlDialect, SqlFailure } from './connection.ts';
-import { ConnectionPool, type PoolOptions } from './pool.ts';
+import type { SqlDialect } from './dialect.ts';
 import { prepareSchema } from './schema.ts';
 import * as statements from './statements.ts';
 

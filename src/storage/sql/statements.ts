@@ -1,8 +1,8 @@
 /** The SQL of the database stores, in the subset that Postgres, MySQL and MariaDB share. */
 
+import type { SqlValue } from '../../database/connection.ts';
 import type { HistoryRow, PendingConfirm, RowPlace, StoredEndpoint } from '../endpoint-store.ts';
 import { type HistoryRecord, type Statement, toBody, toRecords } from '../history-sql.ts';
-import type { SqlValue } from './connection.ts';
 
 /**
  * Largest number of rows in one INSERT, and the characters after which no further row is added: a server limits the size of a statement.

@@ -2,6 +2,7 @@
 
 import { afterAll, describe, expect, test } from 'vitest';
 import { makeHash } from '../../../src/kernel/logins/make-hash.ts';
+import { startPostgres } from '../../kit/databases/postgres.ts';
 import { REDIS_PASSWORD, startRedis } from '../../kit/databases/redis.ts';
 import type { Version } from '../../kit/encode.ts';
 import { useBroker } from '../../kit/lanes.ts';
@@ -18,6 +19,18 @@ afterAll(() => redis.stop());
 for (const name of ['ann', 'a"b\r\nSET hacked 1', '漢字 x'])
   await redis.run('HSET', `mqtt:${name}`, 'password', hash, 'acl', '{"sub":["own/${username}"]}');
 
+const postgres = await startPostgres();
+afterAll(() => postgres.stop());
+const database = await postgres.createDatabase();
+await postgres.run(
+  database,
+  `CREATE TABLE users (username text, password text, acl jsonb); CREATE ROLE reader LOGIN PASSWORD '${REDIS_PASSWORD}';
+   GRANT SELECT ON users TO reader;
+   INSERT INTO users SELECT name, '${hash}', '{"sub":["own/\${username}"]}' FROM unnest(ARRAY['ann', E'a"b\\r\\nSET hacked 1', '漢字 x']) AS name`,
+);
+const datasource = { url: postgres.url(database), username: 'reader', password: REDIS_PASSWORD };
+const authSql = 'SELECT password, acl FROM users WHERE username = ${username}';
+
 const quick = { maxConnectionPerSecond: 100_000, maxConnectionSize: 10_000 };
 const command = 'hmget mqtt:${username} password salt is_superuser acl';
 const kinds = [
@@ -31,6 +44,13 @@ const kinds = [
     /** gives the broker's account another password */
     changeLogin: () => redis.run('ACL', 'SETUSER', 'reader', 'resetpass', `>${CHANGED}`),
     changed: { redis: { host: '127.0.0.1', port: redis.port, username: 'reader', password: CHANGED } },
+  },
+  {
+    name: 'database',
+    authConfig: { authType: 'database', datasource, authSql },
+    // A session of the old login lives on; the new one is made by the changed configuration.
+    changeLogin: () => postgres.run('', `ALTER ROLE reader PASSWORD '${CHANGED}'`),
+    changed: { datasource: { ...datasource, password: CHANGED } },
   },
 ] as const;
 

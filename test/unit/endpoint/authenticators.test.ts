@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { authWarnings } from '../../../src/endpoint/access/authenticators/warnings.ts';
+import { readSqlTemplate, sqlTemplateProblem } from '../../../src/endpoint/access/sql-template.ts';
 import { mergeEndpoint, parseAuthList, parseEndpoint, toPublicEndpoint } from '../../../src/endpoint/schema.ts';
 import { readableDiff } from '../../../src/endpoint/secrets/readable-diff.ts';
 import { mapSecrets, maskSecrets, secretPathsOf } from '../../../src/endpoint/secrets/secrets.ts';
@@ -300,5 +301,54 @@ describe('redis', () => {
     expect(authWarnings(read({ host: 'far' }), { clientAuth: 'none' })).toMatchObject([expect.stringContaining('use tls')]);
     for (const near of [{}, { host: '127.0.0.1' }, { host: '::1' }, { host: 'far', tls: true }])
       expect(authWarnings(read(near), { clientAuth: 'none' })).toEqual([]);
+  });
+});
+
+describe('database', () => {
+  const authSql = 'SELECT password FROM users WHERE username = ${username}';
+  const datasource = { url: 'jdbc:postgresql://db.example:5432/users', username: 'reader', password: 'word' };
+  const read = (config: object) => parseAuthList([{ authType: 'database', datasource, authSql, ...config }]);
+
+  test('gets its defaults, and its password is a secret', () => {
+    const normal = { authType: 'database', ...DEFAULTS, encrypt: 'auto', saltMode: 'prefix', authSql };
+    expect(read({})).toEqual([{ ...normal, datasource: { ...datasource, connections: 4 } }]);
+    const { endpoint } = parseEndpoint({ port: 1, authType: 'database', authConfig: { datasource, authSql } });
+    expect(secretPathsOf(endpoint)).toEqual(['authConfig[0].datasource.password']);
+  });
+
+  test('placeholders become parameters, whatever stands around them', () => {
+    const sql = "SELECT 'it''s', \"a\" FROM u -- why?\n WHERE a = ${username} AND b=${clientid} AND a <> ${username};";
+    expect(readSqlTemplate(sql, 'postgres')).toEqual({
+      sql: "SELECT * FROM (SELECT 'it''s', \"a\" FROM u -- why?\n WHERE a = $1 AND b=$2 AND a <> $3\n) AS fluxmq_user LIMIT 2",
+      parameters: ['username', 'clientId', 'username'],
+    });
+    expect(readSqlTemplate(sql, 'mysql').sql).toContain('WHERE a = ? AND b=? AND a <> ?');
+    for (const kind of ['postgres', 'mysql'] as const) expect(sqlTemplateProblem(sql, kind)).toBeNull();
+    expect(sqlTemplateProblem('SELECT a ? b, c FROM u WHERE a = ${ip}', 'postgres')).toBeNull();
+  });
+
+  test.each<[object, string]>([
+    [{ datasource: undefined }, 'datasource'],
+    [{ datasource: 'x' }, 'datasource'],
+    [{ datasource: { ...datasource, url: 'oracle://x' } }, 'datasource.url'],
+    [{ datasource: { ...datasource, url: 'postgres://me:word@x/users' } }, 'datasource.url'],
+    [{ datasource: { ...datasource, connections: 65 } }, 'datasource.connections'],
+    [{ datasource: { ...datasource, password: MASK } }, 'datasource.password'],
+    [{ datasource: { url: datasource.url } }, 'datasource.username'],
+    ...[
+      'DELETE FROM users WHERE a = ${username}',
+      'SELECT password FROM users',
+      "SELECT password FROM users WHERE a = '${username}'",
+      'SELECT password FROM users -- ${username}',
+      'SELECT password FROM users WHERE a = ${user}',
+      'SELECT 1; DROP TABLE users WHERE a = ${username}',
+      "SELECT ' FROM users WHERE a = ${username}",
+      'SELECT 1 /* FROM users WHERE a = ${username}',
+      'SELECT ${username FROM users WHERE a = ${username}',
+      '',
+    ].map((sql): [object, string] => [{ authSql: sql }, 'authSql']),
+    [{ datasource: { ...datasource, url: 'mysql://x/users' }, authSql: 'SELECT ? FROM u WHERE a = ${username}' }, 'authSql'],
+  ])('refuses %j', (config, path) => {
+    expect(pathsRefused(() => read(config))).toEqual([`auth.0.${path}`]);
   });
 });

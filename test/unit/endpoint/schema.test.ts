@@ -171,8 +171,6 @@ describe('parseEndpoint', () => {
     [{ enableBridge: true }, 'enableBridge'],
     [{ bridgeConfig: { kind: 'mqtt' } }, 'bridgeConfig.kind'],
     [{ proxy: true }, 'proxy'],
-    [{ authType: 'database', authConfig: { authSql: 'x' } }, 'authType'],
-    [{ authConfig: [{ authType: 'database', authSql: 'x' }] }, 'authConfig.0.authType'],
     [{ aclType: 'database', aclConfig: { aclSql: 'x' } }, 'aclType'],
   ])('says not supported yet to %j', (keys, path) => {
     expect(problemsOf(() => parseEndpoint({ port: 1, ...keys }))).toEqual({

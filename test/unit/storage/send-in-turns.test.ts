@@ -1,7 +1,7 @@
 /** A large commit of a database store is made in turns. */
 
 import { expect, test } from 'vitest';
-import type { SqlConnection } from '../../../src/storage/sql/connection.ts';
+import type { SqlConnection } from '../../../src/database/connection.ts';
 import { sendInTurns } from '../../../src/storage/sql/send-in-turns.ts';
 
 const SLOW_MS = 6;

@@ -4,11 +4,11 @@ import type { AskedAuthConfig } from '../../../src/endpoint/endpoint.ts';
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import type { AskJob, AskResult } from '../../../src/thread/access/ask.ts';
 import type { Asker, Notify } from './contract.ts';
+import { openDatabaseAsker } from './database/database-asker.ts';
 import { openFileAsker } from './file/file-asker.ts';
 import { GuardedAsker } from './guarded.ts';
 import { openHttpAsker } from './http/http-asker.ts';
 import { openJwtAsker } from './jwt/jwt-asker.ts';
-import { openRedisAsker } from './redis/redis-asker.ts';
 
 /** An authenticator that no login has needed for this time has probably left the configuration. */
 const UNUSED_MS = 10 * 60_000;
@@ -57,7 +57,7 @@ export class Askers {
   }
 }
 
-function open(config: AskedAuthConfig, notify: Notify): Promise<Asker> {
+async function open(config: AskedAuthConfig, notify: Notify): Promise<Asker> {
   switch (config.authType) {
     case 'http':
       return openHttpAsker(config);
@@ -65,7 +65,9 @@ function open(config: AskedAuthConfig, notify: Notify): Promise<Asker> {
       return openJwtAsker(config);
     case 'file':
       return openFileAsker(config, notify);
+    case 'database':
+      return openDatabaseAsker(config, notify);
     case 'redis':
-      return openRedisAsker(config, notify);
+      return (await import('./redis/redis-asker.ts')).openRedisAsker(config, notify);
   }
 }

@@ -24,7 +24,7 @@ export const PASSWD_COMMANDS: readonly Command[] = [
     summary: 'prints the hash of a password',
     details: [
       'The password is typed without echo, or read from standard input without the newline at its end; it is never an argument.',
-      'The hash fits users of `fixed` (encrypt: auto) and password files. With a USERNAME the line of a password file is printed. mosquitto reads files with --hash mosquitto.',
+      'The hash fits users of `fixed` (encrypt: auto), password files, columns of databases and fields of Redis. With a USERNAME the line of a password file is printed. mosquitto reads files with --hash mosquitto.',
     ],
     examples: ['passwd', 'passwd --hash mosquitto device-1 >> passwords', 'passwd < password.txt'],
     options: [HASH_OPTION],

@@ -25,7 +25,7 @@ export type RawRecord = Readonly<Record<string, unknown>>;
 export function readUserRecord(raw: RawRecord): UserRecord | null {
   const password = textOf(raw['password'] ?? raw['password_hash'], 'password', PASSWORD_BYTES_MAX);
   if (password === null || password === '') return null;
-  const isSuperuser = flagOf(raw['is_superuser'] ?? raw['isSuperuser'], 'is_superuser');
+  const isSuperuser = flagOf(raw['is_superuser'] ?? raw['isSuperuser'] ?? raw['issuperuser'], 'is_superuser');
   return { password, salt: textOf(raw['salt'], 'salt', SALT_BYTES_MAX) ?? '', rights: { isSuperuser, rules: rulesOf(raw['acl']) } };
 }
 

@@ -1,9 +1,8 @@
 /** Turns errors of Postgres and its driver into messages that tell the operator what to fix. */
 
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
-import type { FailureReason } from '../failure-reason.ts';
-import { networkFailure, placeOf, SqlFailure, serverFailureOf } from '../sql/connection.ts';
-import { isTlsError } from '../sql/secure.ts';
+import { type FailureReason, networkFailure, placeOf, SqlFailure, serverFailureOf } from '../connection.ts';
+import { isTlsError } from '../secure.ts';
 
 /** invalid_schema_name: the schema does not exist, or this account may not use it. */
 const NO_SCHEMA = '3F000';

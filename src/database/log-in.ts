@@ -1,6 +1,6 @@
 /** The deadline of a database login, the same for every driver. */
 
-import { steadyNow } from '../../kernel/clock.ts';
+import { steadyNow } from '../kernel/clock.ts';
 import type { SqlConnection } from './connection.ts';
 
 /**

@@ -2,8 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 import { rootCertificates } from 'node:tls';
-import { messageOf } from '../../kernel/errors.ts';
-import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
+import { messageOf } from '../kernel/errors.ts';
+import type { DatabaseLogin } from '../kernel/input/database-url.ts';
 import { SqlFailure } from './connection.ts';
 
 export interface TlsDemands {

@@ -3,8 +3,8 @@
 import { Socket } from 'node:net';
 import postgres from 'postgres';
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
-import type { SqlConnection, SqlFailure, SqlValue } from '../sql/connection.ts';
-import { logIn } from '../sql/log-in.ts';
+import type { SqlConnection, SqlFailure, SqlValue } from '../connection.ts';
+import { logIn } from '../log-in.ts';
 import { toPostgresFailure } from './postgres-failures.ts';
 import { openSocket } from './socket.ts';
 
@@ -20,9 +20,12 @@ const SESSION = {
   idle_in_transaction_session_timeout: 3_000,
 };
 
-/** Connects and logs in. @throws SqlFailure when that fails or is not done by `deadline` (steadyNow()) */
-export async function connectPostgres(login: DatabaseLogin, deadline: number): Promise<SqlConnection> {
-  const connection = new PostgresConnection(login);
+/**
+ * Connects and logs in. @throws SqlFailure when that fails or is not done by `deadline` (steadyNow())
+ * @param statementMs of a connection that only reads: the server ends a statement that takes longer; null: the connection also writes
+ */
+export async function connectPostgres(login: DatabaseLogin, deadline: number, statementMs: number | null = null): Promise<SqlConnection> {
+  const connection = new PostgresConnection(login, statementMs);
   return logIn(connection, () => connection.query('SELECT 1'), deadline);
 }
 
@@ -35,9 +38,10 @@ class PostgresConnection implements SqlConnection {
   #isOpen = true;
   #isLoggedIn = false;
 
-  constructor(login: DatabaseLogin) {
+  constructor(login: DatabaseLogin, statementMs: number | null) {
     this.#login = login;
     this.#socket.once('close', () => this.destroy());
+    const reads = statementMs === null ? {} : { default_transaction_read_only: true, statement_timeout: statementMs };
     const search = login.schema === null ? {} : { search_path: login.schema };
     const options: postgres.Options<{ bigint: postgres.PostgresType<number> }> & { socket: () => Promise<Socket> } = {
       host: login.host,
@@ -52,7 +56,7 @@ class PostgresConnection implements SqlConnection {
       max_lifetime: null,
       backoff: false,
       onnotice: () => undefined,
-      connection: { ...SESSION, ...search },
+      connection: { ...SESSION, ...reads, ...search },
       types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
       socket: () => this.#open(),
     };
@@ -74,6 +78,11 @@ class PostgresConnection implements SqlConnection {
     } catch (error) {
       throw this.#explain(error);
     }
+  }
+
+  /** Values reach the server in a message of their own. */
+  ask<T>(sql: string, values: string[]): Promise<T[]> {
+    return this.query<T>(sql, values);
   }
 
   destroy(): void {

@@ -3,8 +3,8 @@
 import { isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
-import { placeOf, SqlFailure } from '../sql/connection.ts';
-import { tlsDemands } from '../sql/secure.ts';
+import { placeOf, SqlFailure } from '../connection.ts';
+import { tlsDemands } from '../secure.ts';
 
 /** SSLRequest (PostgreSQL's message flow): length 8, then the code that asks whether the server speaks TLS. */
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);

@@ -3,9 +3,9 @@
 import { Socket } from 'node:net';
 import { type Connection, createConnection } from 'mysql2';
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
-import { type SqlConnection, SqlFailure, type SqlValue } from '../sql/connection.ts';
-import { logIn } from '../sql/log-in.ts';
-import { type TlsDemands, tlsDemands } from '../sql/secure.ts';
+import { type SqlConnection, SqlFailure, type SqlValue } from '../connection.ts';
+import { logIn } from '../log-in.ts';
+import { type TlsDemands, tlsDemands } from '../secure.ts';
 import { toMysqlFailure } from './mysql-failures.ts';
 
 /**
@@ -17,22 +17,37 @@ const SESSION = [
   'SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ',
 ];
 
-/** Connects and logs in. @throws SqlFailure when that fails or is not done by `deadline` (steadyNow()) */
-export async function connectMysql(login: DatabaseLogin, deadline: number): Promise<SqlConnection> {
+/** Of a connection that only reads. MariaDB and MySQL obey comments of their own, and have different limits of a statement's time. */
+function readingOnly(statementMs: number): string[] {
+  const limits = `/*M!100101 , max_statement_time = ${statementMs / 1000} */ /*!50708 , max_execution_time = ${statementMs} */`;
+  return [`SET SESSION autocommit = 1 ${limits}`, 'SET SESSION TRANSACTION READ ONLY'];
+}
+
+/**
+ * Connects and logs in. @throws SqlFailure when that fails or is not done by `deadline` (steadyNow())
+ * @param statementMs of a connection that only reads: the server ends a statement that takes longer; null: the connection also writes
+ */
+export async function connectMysql(login: DatabaseLogin, deadline: number, statementMs: number | null = null): Promise<SqlConnection> {
+  const session = statementMs === null ? SESSION : [...SESSION, ...readingOnly(statementMs)];
   const demands = tlsDemands(login);
   try {
-    return await connect(login, demands, deadline);
+    return await connect(login, demands, deadline, session);
   } catch (error) {
     const isWithoutTls =
       error instanceof SqlFailure && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'HANDSHAKE_NO_SSL_SUPPORT';
     if (!isWithoutTls || demands?.isOptional !== true) throw error;
-    return connect(login, null, deadline);
+    return connect(login, null, deadline, session);
   }
 }
 
-async function connect(login: DatabaseLogin, demands: TlsDemands | null, deadline: number): Promise<SqlConnection> {
+async function connect(
+  login: DatabaseLogin,
+  demands: TlsDemands | null,
+  deadline: number,
+  session: readonly string[],
+): Promise<SqlConnection> {
   const connection = new MysqlConnection(login, demands);
-  return logIn(connection, () => connection.logIn(), deadline);
+  return logIn(connection, () => connection.logIn(session), deadline);
 }
 
 class MysqlConnection implements SqlConnection {
@@ -72,15 +87,22 @@ class MysqlConnection implements SqlConnection {
     return this.#isOpen;
   }
 
-  async logIn(): Promise<void> {
+  async logIn(session: readonly string[]): Promise<void> {
     await this.#answer<void>((done) => this.#driver.connect((error) => done(error, undefined)));
-    for (const statement of SESSION) await this.query(statement);
+    for (const statement of session) await this.query(statement);
     this.#isLoggedIn = true;
   }
 
   query<T>(sql: string, values: SqlValue[] = []): Promise<T[]> {
     return this.#answer<T[]>((done) => {
       this.#driver.query(sql, values, (error, rows) => done(error, Array.isArray(rows) ? (rows as T[]) : []));
+    });
+  }
+
+  /** Prepared: query() writes values into the text. */
+  ask<T>(sql: string, values: string[]): Promise<T[]> {
+    return this.#answer<T[]>((done) => {
+      this.#driver.execute(sql, values, (error, rows) => done(error, Array.isArray(rows) ? (rows as T[]) : []));
     });
   }
 

@@ -1,8 +1,13 @@
-/** The driver interface of the database stores: one connection, failures with a reason, and the points in which SQL dialects differ. */
+/** The interface of the drivers of databases: one connection, and failures with a reason. */
 
-import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
-import type { FailureReason } from '../failure-reason.ts';
-import type { HistoryDialect } from '../history-sql.ts';
+import type { DatabaseLogin } from '../kernel/input/database-url.ts';
+
+/**
+ * away: the store cannot be reached; lost: the connection broke, or no answer came in time; busy: the store is full or locked for the
+ * moment; login, database, rights, tls, schema: the store stays unusable until an operator changes something; other: the statement itself
+ * failed.
+ */
+export type FailureReason = 'away' | 'lost' | 'busy' | 'login' | 'database' | 'rights' | 'tls' | 'schema' | 'other';
 
 /** A failure in words for users. `message` names the server, and is a whole sentence without a full stop. */
 export class SqlFailure extends Error {
@@ -23,21 +28,10 @@ export interface SqlConnection {
   readonly isOpen: boolean;
   /** Answers arrive in the order in which the statements were sent. @throws SqlFailure */
   query<T>(sql: string, values?: SqlValue[]): Promise<T[]>;
+  /** As query(), for a text that others have written: `values` cross apart from it, whatever they hold. @throws SqlFailure */
+  ask<T>(sql: string, values: string[]): Promise<T[]>;
   /** Closes at once: running statements fail, and nothing more is sent. Idempotent. */
   destroy(): void;
-}
-
-export interface SqlDialect extends HistoryDialect {
-  /** begins a read-only transaction that sees a single moment */
-  beginRead: string;
-  /** returns one row when the table with the schema version exists */
-  findSchema: string;
-  /** creates the tables step by step: statements that may be repeated after a crash within a step */
-  steps: readonly (readonly string[])[];
-  /** returns one row with the bytes of the tables */
-  sizeOf: string;
-  /** runs the work while no other node changes the schema; all or nothing where the database can */
-  lockSchema(connection: SqlConnection, work: () => Promise<void>): Promise<void>;
 }
 
 /** `db.example:5432`. */

@@ -1,7 +1,7 @@
 /** A bounded set of connections to one database. Every use has a deadline; a connection that misses it is not used again. */
 
-import { steadyNow } from '../../kernel/clock.ts';
-import { within } from '../../kernel/deadline.ts';
+import { steadyNow } from '../kernel/clock.ts';
+import { within } from '../kernel/deadline.ts';
 import { type SqlConnection, SqlFailure } from './connection.ts';
 
 /** A reachable server answers a login within this time. */
