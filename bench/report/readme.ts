@@ -48,7 +48,7 @@ single scenarios in it. \`npm run bench -- --only cluster\` measures [clusters](
 
 const CLUSTER_HOW = `## Clusters
 
-\`npm run bench -- --only cluster\` takes about 15 minutes; \`--only cluster-qos1,cluster-connect\` selects, \`--peers fluxmq,rabbitmq\` too. It measures fluxmq with core
+\`npm run bench -- --only cluster\` takes 15 minutes or more; \`--only cluster-qos1,cluster-connect\` selects, \`--peers fluxmq,rabbitmq\` too. It measures fluxmq with core
 NATS between its nodes beside two mosquittos with a bridge, nats-server's own MQTT on three servers, and RabbitMQ with its MQTT plugin on two nodes
 (Debian's \`rabbitmq-server\`, if it is installed). A broker is absent where it cannot do a scenario.
 
@@ -58,6 +58,9 @@ NATS between its nodes beside two mosquittos with a bridge, nats-server's own MQ
   are not pinned to CPUs.
 - Each message carries its publisher and a number; a run that loses, repeats or reorders one is not shown but named as failed.
 - What a PUBACK means differs: with fluxmq each interested node has the message, with a bridge only the first broker has it.
+- On a machine with other work (load average under each table) threads wait for a CPU at each of the four hops of a crossing message. The windows run out
+  then, thousands of messages wait for acknowledgements, and keeping and collecting them costs the publisher's thread most of its time. Caches are cold
+  and compilation is late. Milliseconds say little.
 - *demand* is what fluxmq must reach; the other brokers are shown without one.
 `;
 
