@@ -19,7 +19,7 @@ import { Announcer } from './announcer.ts';
 import { EndpointEvents } from './endpoint-events.ts';
 import { Members } from './members.ts';
 import { crossingOf, type RelayView } from './messages/crossing.ts';
-import { Relayed } from './messages/relayed.ts';
+import { Relayed, relayedNodes } from './messages/relayed.ts';
 import type { Announcement, NodeFacts } from './notices.ts';
 import { type OwnFacts, toNodeView } from './own-facts.ts';
 import { type AskedNode, type NodeAnswer, type NodeQuestion, QUESTIONS, readAnswer } from './questions.ts';
@@ -195,7 +195,10 @@ export class Cluster {
       nodes: { total: members.length, up: members.filter(({ isUp }) => isUp).length },
       inStep: members.every(({ isUp, revision, failed }) => !isUp || (revision === newest && failed.length === 0)),
       sync: { ...this.counts },
-      messages: crossingOf(this.#options.relay),
+      messages: crossingOf(
+        this.#options.relay,
+        relayedNodes(members, node).flatMap((each) => (each.isUp ? each.name : [])),
+      ),
     };
   }
 

@@ -78,9 +78,13 @@ export class RelayThread {
 
   #tell(): void {
     if (this.#nodes === null || this.#worker?.isUsable !== true) return;
-    this.#worker.call('relay.nodes', { nodes: [...this.#nodes] }, { timeoutMs: CALL_MS }).catch((error: unknown) => {
-      if (!this.#options.signal.aborted) this.#options.logger.warn('Cluster: the relay does not answer', { reason: messageOf(error) });
-    });
+    const told = this.#worker.call('relay.nodes', { nodes: [...this.#nodes] }, { timeoutMs: CALL_MS });
+    void told.then(
+      () => this.look(),
+      (error: unknown) => {
+        if (!this.#options.signal.aborted) this.#options.logger.warn('Cluster: the relay does not answer', { reason: messageOf(error) });
+      },
+    );
   }
 
   /** Asks the relay for its report. Never rejects. */
