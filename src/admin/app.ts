@@ -45,6 +45,7 @@ import { messageRoutes } from './routes/messages.ts';
 import { restoringRoutes } from './routes/restoring.ts';
 import { systemRoutes } from './routes/system.ts';
 import { transferRoutes } from './routes/transfer.ts';
+import { userRoutes } from './routes/users.ts';
 import { watchRoutes } from './routes/watch.ts';
 
 export interface AppOptions {
@@ -84,6 +85,7 @@ export function createRoutes(options: AppOptions, desk: LoginDesk): Route[] {
     ...watchRoutes(control),
     ...messageRoutes(control),
     ...accessRoutes(control),
+    ...userRoutes(control),
     ...systemRoutes(control),
     ...clusterRoutes(control),
     ...loginRoutes(desk),

@@ -16,7 +16,7 @@ export interface Subjects {
   /** receipt: how a node applied revision N */
   readonly receipt: string;
   /** requests to one node: `<node>` is its incarnation */
-  node(incarnation: string, what: 'prepare' | 'check-port' | 'status' | 'probe' | ClientQuestion): string;
+  node(incarnation: string, what: 'prepare' | 'check-port' | 'status' | 'probe' | 'documents' | ClientQuestion): string;
   /** has a listener, which ignores all it gets, while the process with this number (processNumber()) lives */
   alive(process: number): string;
   /** events for everybody: `endpoint.added`, `node.up`, … */

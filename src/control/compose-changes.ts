@@ -8,10 +8,13 @@ import { SingleChanges } from './changes/single-changes.ts';
 import { ALONE } from './changes/spreader.ts';
 import { Cluster } from './cluster/cluster.ts';
 import { OwnFacts } from './cluster/own-facts.ts';
+import type { NodeAnswer } from './cluster/questions.ts';
 import type { ListeningParts } from './compose-listening.ts';
+import type { NodeOutcome } from './contract/answers.ts';
 import type { ControlOptions } from './control-options.ts';
 import { HistoryKeeper } from './state/history-keeper.ts';
 import { Transfer } from './transfer/transfer.ts';
+import { Users } from './users/users.ts';
 
 export interface ChangeParts {
   facts: OwnFacts;
@@ -22,6 +25,7 @@ export interface ChangeParts {
   transfer: Transfer;
   confirmations: Confirmations;
   keeper: HistoryKeeper;
+  users: Users;
 }
 
 export function composeChanges(options: ControlOptions, listening: ListeningParts): ChangeParts {
@@ -54,8 +58,20 @@ export function composeChanges(options: ControlOptions, listening: ListeningPart
     rollback: new Rollback({ desired, supervisors, changes, keepsSecretsInClear }),
     transfer,
     confirmations: new Confirmations({ desired, changes, logger }),
+    users: new Users({
+      store: store.documents,
+      directory: listening.directory,
+      follower: listening.follower,
+      node,
+      spread: async (revision, waitMs) => (cluster === null ? [] : learned(await cluster.askAll('documents', { revision }, waitMs))),
+    }),
     keeper: new HistoryKeeper({ store, desired, limits: settings.history, isRead: () => transfer.isReading, logger }),
   };
+}
+
+/** What became of a change of documents on the other nodes. */
+function learned(answers: NodeAnswer[]): NodeOutcome[] {
+  return answers.map(({ node, reason }) => ({ node, state: reason === null ? 'applied' : 'pending', reason }));
 }
 
 function joinCluster({ settings, logger }: ControlOptions, bus: Bus, facts: OwnFacts, listening: ListeningParts): Cluster {

@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os';
 import { processNumber, type RelayBoot } from '../bus/relay.ts';
 import { MetricsCollector } from '../metrics/collect.ts';
 import type { Settings } from '../settings/settings.ts';
+import { type DocumentCopy, openDocumentCopy } from '../storage/local/document-copy.ts';
 import type { ControlOptions } from './control-options.ts';
 import { CertificateWatch } from './listening/certificate-watch.ts';
 import { Driver } from './listening/driver.ts';
@@ -12,6 +13,8 @@ import { EndpointSupervisors } from './listening/endpoint-supervisors.ts';
 import { Reconciler } from './listening/reconciler.ts';
 import { newProbePrefix } from './probe/mqtt-probe.ts';
 import { DesiredState } from './state/desired-state.ts';
+import { UserDirectory, wordOfDocument } from './users/directory.ts';
+import { DocumentFollower } from './users/follower.ts';
 import { type AccessPool, openAccessPool } from './workers/access-pool.ts';
 import { ThreadSupervisor } from './workers/thread-supervisor.ts';
 
@@ -20,6 +23,9 @@ const VERIFY_TIMEOUT_MS = 10_000;
 const HELD_MESSAGES_MAX = 100_000;
 
 export interface ListeningParts {
+  copy: DocumentCopy;
+  directory: UserDirectory;
+  follower: DocumentFollower;
   /** name of this process in the cluster, made anew at each start */
   incarnation: string;
   access: AccessPool;
@@ -35,7 +41,7 @@ export interface ListeningParts {
 }
 
 /** Starts nothing but the timer of the certificate watch. */
-export function composeListening({ settings, version, store, isStoreShared, workerUrls, logger }: ControlOptions): ListeningParts {
+export function composeListening({ settings, version, store, isStoreShared, workerUrls, logger, sealer }: ControlOptions): ListeningParts {
   const { node, auth, acl } = settings;
   const access = openAccessPool({
     url: workerUrls.access,
@@ -44,27 +50,50 @@ export function composeListening({ settings, version, store, isStoreShared, work
     timeoutMs: VERIFY_TIMEOUT_MS,
     logger,
   });
+  const dataPath = settings.store.storeType === 'MEMORY' ? null : settings.store.local.dataPath;
+  const { interval: intervalMs, enabled: isPeriodic } = settings.cluster.sync;
+  const copy = openDocumentCopy(dataPath, wordOfDocument);
+  const follower = new DocumentFollower({
+    store: store.documents,
+    copy,
+    logger,
+    intervalMs: isStoreShared && isPeriodic ? intervalMs : null,
+  });
+  const directory = new UserDirectory(copy, sealer, () => follower.isKnown);
   const probePrefix = newProbePrefix();
   const incarnation = randomUUID();
   const threads = new ThreadSupervisor({
     node: node.name,
     version,
-    dataPath: settings.store.storeType === 'MEMORY' ? null : settings.store.local.dataPath,
+    dataPath,
     urls: workerUrls,
     probePrefix,
     relay: relayBoot(settings, incarnation),
     memoryBudget: node.memoryBudget,
     logger,
-    questions: { 'access.verify': (job) => access.verify(job), 'access.ask': (job) => access.ask(job) },
+    questions: { 'access.verify': (job) => access.verify(job), 'access.ask': (job) => access.ask(directory.lookUp(job)) },
   });
   const collector = new MetricsCollector();
   const desired = new DesiredState(store, node.name);
   const supervisors = new EndpointSupervisors(threads, collector, logger);
   const driver = new Driver(supervisors, { auth, acl, bindAddress: node.bindAddress, websocketTransport: node.websocketTransport }, logger);
-  const { interval: intervalMs, enabled: isPeriodic } = settings.cluster.sync;
   const reconciler = new Reconciler({ desired, driver, supervisors, logger, intervalMs, isPeriodic, isShared: isStoreShared });
   const certificates = new CertificateWatch({ supervisors, isLocked: (id) => desired.isLocked(id), logger });
-  return { incarnation, access, probePrefix, threads, collector, desired, supervisors, driver, reconciler, certificates };
+  return {
+    copy,
+    directory,
+    follower,
+    incarnation,
+    access,
+    probePrefix,
+    threads,
+    collector,
+    desired,
+    supervisors,
+    driver,
+    reconciler,
+    certificates,
+  };
 }
 
 /** Null: messages stay on this node. */

@@ -26,7 +26,7 @@ export interface ReportParts {
 
 export function composeReport(options: ControlOptions, listening: ListeningParts, { facts, cluster, keeper }: ChangeParts): ReportParts {
   const { settings, version, logger, linesLost } = options;
-  const { probePrefix, threads, collector, desired, supervisors, driver, reconciler, certificates } = listening;
+  const { probePrefix, threads, collector, desired, supervisors, driver, reconciler, certificates, follower } = listening;
   const node = settings.node.name;
   const hub = watchEvents(new WatchHub(node), listening, cluster);
   const clients = new Clients(threads, node);
@@ -56,7 +56,15 @@ export function composeReport(options: ControlOptions, listening: ListeningParts
   });
   const probes = new NodeProbes(desired, supervisors, driver, probePrefix);
   const view = cluster ?? new Alone(facts, desired);
-  const nodes = new Nodes({ node, probes, ownStatus: (port) => monitor.status(port), clients, cluster, view });
+  const nodes = new Nodes({
+    node,
+    probes,
+    ownStatus: (port) => monitor.status(port),
+    clients,
+    cluster,
+    view,
+    learn: (revision) => follower.reach(revision),
+  });
   const everyClient = new ClientsEverywhere({ node, own: clients, cluster });
   return { hub, clients, everyClient, systemTopics, watchdog, monitor, nodes };
 }

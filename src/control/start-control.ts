@@ -32,6 +32,8 @@ export interface RunningControl {
 
 /** Longest wait for the first opening of all endpoints; the supervisors keep trying those that are not up. */
 const START_TIMEOUT_MS = 30_000;
+/** Longest wait of a start for the users; the node continues to read them. */
+const USERS_TIMEOUT_MS = 15_000;
 /** Parts of the time of a stop, in a row: clients leave one after the other, the last of them are gone, their sessions go to other nodes. */
 const PARTS = { farewell: 0.5, drained: 0.7, moved: 0.85 };
 
@@ -55,6 +57,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       cluster: report.nodes,
       clients: report.everyClient,
       watch: report.hub,
+      users: changes.users,
     };
     const announceAdmin = (port: number) => {
       changes.facts.adminPort = port;
@@ -69,7 +72,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
 /** @returns the number of endpoints that were written from the configuration file to an empty store */
 async function startAll(
   { settings, logger }: ControlOptions,
-  { threads, desired, driver, reconciler }: ListeningParts,
+  { threads, desired, driver, reconciler, follower }: ListeningParts,
   { confirmations }: ChangeParts,
 ): Promise<number> {
   // The session worker starts while the store is read. Endpoint workers start beside it, and are used only when it is up.
@@ -85,8 +88,11 @@ async function startAll(
         )
       : 0;
   if (away === null) await confirmations.undoOverdue();
+  // Clients may log in as soon as the endpoints listen.
+  if (away === null) await new Deadline(USERS_TIMEOUT_MS).reaches(follower.follow().catch(() => {}));
   await Promise.all([sessionUp, startEndpoints(desired, driver), recommendQueueMigration(logger)]);
   reconciler.start();
+  follower.start();
   confirmations.start();
   return seeded;
 }
@@ -101,7 +107,7 @@ async function startEndpoints(desired: DesiredState, driver: Driver): Promise<vo
 async function stopAll(
   timeoutMs: number,
   logger: Logger,
-  { access, threads, supervisors, reconciler, certificates }: ListeningParts,
+  { access, threads, supervisors, reconciler, certificates, follower, copy }: ListeningParts,
   { cluster, confirmations, keeper }: ChangeParts,
   { hub, clients, systemTopics, watchdog, monitor }: ReportParts,
 ): Promise<boolean> {
@@ -112,7 +118,7 @@ async function stopAll(
   systemTopics.close();
   hub.close();
   const deadline = new Deadline(timeoutMs);
-  await deadline.reaches(Promise.all([reconciler.close(), confirmations.close(), certificates.close(), keeper.close()]));
+  await deadline.reaches(Promise.all([reconciler.close(), follower.close(), confirmations.close(), certificates.close(), keeper.close()]));
   const stopped = Promise.all(
     supervisors.all().map(async (supervisor) => {
       const { last } = supervisor;
@@ -126,6 +132,7 @@ async function stopAll(
   if (nodes.length > 0 && threads.hasSession) await moveSessions(clients, nodes, movingMs, logger);
   const inOrder = await threads.stop(deadline.leftMs);
   await access.close();
+  copy.close();
   return inOrder;
 }
 

@@ -43,7 +43,7 @@ function expectForm(schema: { parse(value: unknown): unknown }, value: unknown, 
   expect(schema.parse(value), what).toEqual(value);
 }
 
-async function ask<T = unknown>(method: 'GET' | 'POST', path: string, body?: unknown, status = 200): Promise<T> {
+async function ask<T = unknown>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown, status = 200): Promise<T> {
   const [bare = ''] = path.split('?');
   const route = routes.find((candidate) => candidate.path === bare && candidate.method === method.toLowerCase());
   const answer = await broker.api(method, path, body, basic(LOGIN.username, LOGIN.password));
@@ -133,6 +133,24 @@ test('clients, the node and its cluster, a login', async () => {
   await ask('GET', '/api/cluster/nodes');
   await ask('GET', '/health');
   await ask('POST', '/public/login', LOGIN);
+});
+
+test('users of the store', async () => {
+  const ann = { username: 'ann', password: 'secret', groups: ['g'], acl: [{ permission: 'allow', topic: 'a/#', qos: 1 }], comment: 'c' };
+  const { revision } = await ask<{ revision: number }>('POST', '/api/users', ann);
+  await ask('POST', '/api/users/add', ann, 409);
+  await ask('POST', '/api/users/add', { ...ann, username: 'bob' });
+  await ask('PUT', '/api/users', { username: 'ann', disabled: true });
+  await ask('POST', '/api/users/update', { username: 'ann', comment: null });
+  expect(await ask('GET', '/api/users?search=a&limit=1')).toMatchObject({ total: 2 });
+  await ask('GET', '/api/users/get?username=ann');
+  await ask('GET', '/api/users/get?clientId=ann', undefined, 404);
+  const { users } = await ask<{ users: unknown[] }>('GET', '/api/users/export');
+  await ask('POST', '/api/users/import', { users, mode: 'replace' });
+  await ask('POST', '/api/users/remove', { username: 'ann' });
+  await ask('POST', '/api/users/rollback', { revision });
+  await ask('DELETE', '/api/users?username=ann');
+  expect((await ask<{ changes: unknown[] }[]>('GET', '/api/users/history'))[0]!.changes).toHaveLength(1);
 });
 
 test('no route with an answer in JSON is missing above', () => {

@@ -3,7 +3,7 @@
 /** `read` takes parameters; `ask` has a body and changes no endpoint; `change` has a body and makes a revision. */
 type Kind = 'read' | 'ask' | 'change';
 
-/** Each name is the route `/api/endpoints/<name>`, or `/api/<name>` for those about clients. */
+/** Each name is the route `/api/endpoints/<name>`, `/api/<name>` for those about clients, or `/api/users/<name>`. */
 export const BUS_OPERATIONS = {
   add: 'change',
   update: 'change',
@@ -26,12 +26,23 @@ export const BUS_OPERATIONS = {
   clients: 'read',
   check: 'ask',
   close: 'ask',
+  users: 'read',
+  'users-get': 'read',
+  'users-history': 'read',
+  'users-add': 'change',
+  'users-update': 'change',
+  'users-remove': 'change',
+  'users-import': 'change',
+  'users-rollback': 'change',
 } as const satisfies Record<string, Kind>;
 
 const ABOUT_CLIENTS: ReadonlySet<string> = new Set(['clients', 'check', 'close']);
 
 /** The route of an operation. */
-export const pathOf = (name: string): string => (ABOUT_CLIENTS.has(name) ? `/api/${name}` : `/api/endpoints/${name}`);
+export const pathOf = (name: string): string => {
+  if (name.startsWith('users')) return `/api/${name.replace('-', '/')}`;
+  return ABOUT_CLIENTS.has(name) ? `/api/${name}` : `/api/endpoints/${name}`;
+};
 
 /** Returns undefined for an unknown name. */
 export function kindOf(name: string): Kind | undefined {

@@ -74,7 +74,7 @@ function describe(route: Route): RouteConfig {
   return {
     method: route.method,
     path: route.path,
-    operationId: operationIdOf(route.path),
+    operationId: operationIdOf(route.path, route.method),
     tags: [route.tag],
     summary: route.summary,
     security: route.access === 'public' ? [] : [{ basic: [] }, { bearer: [] }],

@@ -27,6 +27,18 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   '/api/system/health': 'getSystemHealth',
   '/api/system/resources': 'getSystemResources',
   '/api/acl/test': 'testAcl',
+  'get /api/users': 'listUsers',
+  'post /api/users': 'addUser',
+  'put /api/users': 'changeUser',
+  'delete /api/users': 'deleteUser',
+  '/api/users/get': 'getUser',
+  '/api/users/add': 'createUser',
+  '/api/users/update': 'updateUser',
+  '/api/users/remove': 'removeUser',
+  '/api/users/import': 'importUsers',
+  '/api/users/export': 'exportUsers',
+  '/api/users/history': 'getUserHistory',
+  '/api/users/rollback': 'rollbackUsers',
   '/api/publish': 'publish',
   '/api/check': 'findClients',
   '/api/close': 'disconnectClients',
@@ -38,8 +50,9 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   '/': 'getStartPage',
 };
 
-/** Name of the operation on `path`. A path that the table lacks gives its own name: `/docs/swagger-ui.css` → `docsSwaggerUiCss`. */
-export function operationIdOf(path: string): string {
-  const named = Object.hasOwn(OPERATION_IDS, path) ? OPERATION_IDS[path] : undefined;
+/** Name of the operation on `path`; a path with several methods has one for each. A path that the table lacks gives its own name: `/docs/swagger-ui.css` → `docsSwaggerUiCss`. */
+export function operationIdOf(path: string, method: string): string {
+  const key = [`${method} ${path}`, path].find((each) => Object.hasOwn(OPERATION_IDS, each));
+  const named = key === undefined ? undefined : OPERATION_IDS[key];
   return named ?? path.slice(1).replace(/[^A-Za-z0-9]+(.)?/g, (_match, next: string | undefined) => next?.toUpperCase() ?? '');
 }

@@ -41,7 +41,7 @@ export interface Call {
 
 /** Documentation of a route; `statuses` are its errors besides those of every route. */
 export interface RouteInfo {
-  method: 'get' | 'post';
+  method: 'get' | 'post' | 'put' | 'delete';
   path: string;
   /** further paths with the same behaviour, which the description leaves out */
   aliases?: string[];

@@ -19,6 +19,8 @@ export interface NodesOptions {
   ownStatus: (port?: number) => EndpointStatus[];
   /** null: a single node */
   cluster: Cluster | null;
+  /** reads the documents of the store up to a revision at least; rejects when that fails */
+  learn: (revision: number) => Promise<void>;
   /** answers other nodes about the clients of this node */
   clients: OwnClients;
   /** the description of the cluster, also of a single node */
@@ -81,11 +83,19 @@ export class Nodes implements ClusterReads {
   }
 
   /** Answers a question of another node. @throws FluxError `invalid` for an unknown question */
+  async #learn(body: unknown): Promise<null> {
+    const revision = isObject(body) ? body['revision'] : undefined;
+    if (!Number.isSafeInteger(revision)) throw new FluxError('invalid', 'documents needs a revision');
+    await this.#options.learn(revision as number);
+    return null;
+  }
+
   async #answer(question: NodeQuestion, body: unknown): Promise<unknown> {
     const { probes, ownStatus, clients } = this.#options;
     if (isAboutClients(question)) return answerAboutClients(clients, question, body);
     const { port, host, plans } = isObject(body) ? body : {};
     if (question === 'prepare') return probes.prepare(readPlans(plans));
+    if (question === 'documents') return this.#learn(body);
     const chosen = isPort(port) ? port : undefined;
     if (question === 'status') return ownStatus(chosen);
     if (question === 'probe') return probes.probe(chosen);

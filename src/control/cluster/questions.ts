@@ -8,6 +8,7 @@ export const QUESTIONS = [
   'status',
   'probe',
   'prepare',
+  'documents',
   'clients',
   'clients-describe',
   'clients-find',

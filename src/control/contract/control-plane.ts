@@ -1,10 +1,11 @@
-/** The requests that the admin API makes to the node, as five interfaces. A route takes only the interfaces that it calls. */
+/** The requests that the admin API makes to the node, as six interfaces. A route takes only the interfaces that it calls. */
 
 import type { ChangeRequests } from './change-requests.ts';
 import type { ClientRequests } from './client-requests.ts';
 import type { ClusterReads } from './cluster-reads.ts';
 import type { EventWatch } from './event-watch.ts';
 import type { NodeReads } from './node-reads.ts';
+import type { UserRequests } from './user-requests.ts';
 
 export interface ControlPlane {
   readonly changes: ChangeRequests;
@@ -12,4 +13,5 @@ export interface ControlPlane {
   readonly cluster: ClusterReads;
   readonly clients: ClientRequests;
   readonly watch: EventWatch;
+  readonly users: UserRequests;
 }

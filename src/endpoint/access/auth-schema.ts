@@ -11,6 +11,7 @@ import { readFileEntry } from './authenticators/file-schema.ts';
 import { readHttp } from './authenticators/http-schema.ts';
 import { KEY_SOURCES, readJwt } from './authenticators/jwt-schema.ts';
 import { readRedis } from './authenticators/redis-schema.ts';
+import { readUsersEntry } from './authenticators/users-schema.ts';
 import { readX509 } from './authenticators/x509-schema.ts';
 import { passwordFormProblem } from './password-forms.ts';
 
@@ -65,6 +66,8 @@ export function readEndpointAuth(
   const only = old?.length === 1 ? old[0] : undefined;
   if (authConfig === undefined || (isObject(authConfig) && Object.keys(authConfig).length === 0)) {
     if (authType === undefined) return null;
+    if (authType === 'users' && only?.authType !== 'users')
+      return [readEntry({ authType }, 'authConfig', problems, { list: null, same: undefined })];
     if (old === null) problems.add('authConfig', `is needed with authType ${authType}${authType === 'fixed' ? ': {users: [...]}' : ''}`);
     else if (only !== undefined && only.authType !== authType) problems.add('authConfig', `is needed with another authType: ${authType}`);
     return old;
@@ -143,6 +146,8 @@ function readEntry(input: Record<string, unknown>, path: string, problems: Probl
       return readRedis({ ...entry, old: former?.authType === 'redis' ? former : null }) ?? none;
     case 'database':
       return readDatabase({ ...entry, old: former?.authType === 'database' ? former : null }) ?? none;
+    case 'users':
+      return readUsersEntry({ ...entry, old: null }) ?? none;
     case 'x509':
       return readX509({ ...entry, old: null }) ?? none;
   }

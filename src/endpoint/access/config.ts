@@ -2,11 +2,11 @@
 
 export type AuthConfig = FixedAuthConfig | X509AuthConfig | AskedAuthConfig;
 
-/** Authenticators that the asking thread asks (workers/task/ask-task.ts): a server, a token or a file decides. */
-export type AskedAuthConfig = HttpAuthConfig | JwtAuthConfig | FileAuthConfig | RedisAuthConfig | DatabaseAuthConfig;
+/** Authenticators that the asking thread asks (workers/task/ask-task.ts): a server, a token, a file or the directory decides. */
+export type AskedAuthConfig = HttpAuthConfig | JwtAuthConfig | FileAuthConfig | RedisAuthConfig | DatabaseAuthConfig | UsersAuthConfig;
 
 /** Every kind of authenticator, in the order of counters and documents. */
-export const AUTH_TYPES = ['fixed', 'http', 'jwt', 'file', 'x509', 'redis', 'database'] as const;
+export const AUTH_TYPES = ['fixed', 'http', 'jwt', 'file', 'x509', 'redis', 'database', 'users'] as const;
 export type AuthType = (typeof AUTH_TYPES)[number];
 
 /** The stored forms of a password. `auto`: a hash that names its own kind (kernel/logins/hash-forms.ts). */
@@ -163,6 +163,13 @@ export interface DatabaseAuthConfig extends RecordTerms {
   };
   /** a query for one row, whose placeholders are parameters (sql-template.ts) */
   authSql: string;
+}
+
+/** The directory of users in the store decides (docs/users.md). */
+export interface UsersAuthConfig extends AskTerms {
+  authType: 'users';
+  /** what a user is found by; `both`: the user of that name, else the one of that client identifier */
+  look: 'username' | 'clientId' | 'both';
 }
 
 /** Rights that an authenticator gives to one client, beside the rules of its endpoint. */

@@ -8,6 +8,7 @@ import { FILE_SHAPE } from './authenticators/file-schema.ts';
 import { HTTP_SHAPE } from './authenticators/http-schema.ts';
 import { JWT_SHAPE } from './authenticators/jwt-schema.ts';
 import { REDIS_SHAPE } from './authenticators/redis-schema.ts';
+import { USERS_SHAPE } from './authenticators/users-schema.ts';
 import { X509_SHAPE } from './authenticators/x509-schema.ts';
 
 const user = z.object(USER_SHAPE).meta({ id: 'User' });
@@ -23,6 +24,7 @@ const file = { filter, ...FILE_SHAPE };
 const x509 = { filter, ...X509_SHAPE };
 const database = { filter, ...DATABASE_SHAPE };
 const redis = { filter, ...REDIS_SHAPE };
+const directory = { filter, ...USERS_SHAPE };
 /** One authenticator, whose kind stands beside it in `authType`. */
 const oneAnswer = z.union([
   z.object(fixed),
@@ -32,6 +34,7 @@ const oneAnswer = z.union([
   z.object(x509),
   z.object(redis),
   z.object(database),
+  z.object(directory),
 ]);
 export type OneAuthConfig = z.infer<typeof oneAnswer>;
 const listedAnswer = z.discriminatedUnion('authType', [
@@ -42,6 +45,7 @@ const listedAnswer = z.discriminatedUnion('authType', [
   z.object({ authType: z.literal('x509'), ...x509 }),
   z.object({ authType: z.literal('redis'), ...redis }),
   z.object({ authType: z.literal('database'), ...database }),
+  z.object({ authType: z.literal('users'), ...directory }),
 ]);
 
 const newFixed = z.object({ filter: newFilter, users: z.array(newUser) }).partial();
@@ -53,6 +57,7 @@ const newServers = z.object({ ...redisKeys, servers, host: z.string(), port: z.n
 const newRedis = z.object({ ...redis, redis: newServers, filter: newFilter }).partial();
 const newDatabase = z.object({ ...database, datasource: DATABASE_SHAPE.datasource.partial(), filter: newFilter }).partial();
 const newX509 = z.object({ ...x509, filter: newFilter }).partial();
+const newDirectory = z.object({ ...directory, filter: newFilter }).partial();
 const listedRequest = z.union([
   z.object({ ...newFixed.shape, authType: z.literal('fixed').optional() }),
   z.object({ ...newHttp.shape, authType: z.literal('http') }),
@@ -61,6 +66,7 @@ const listedRequest = z.union([
   z.object({ ...newX509.shape, authType: z.literal('x509') }),
   z.object({ ...newRedis.shape, authType: z.literal('redis') }),
   z.object({ ...newDatabase.shape, authType: z.literal('database') }),
+  z.object({ ...newDirectory.shape, authType: z.literal('users') }),
 ]);
 
 /** A rule in its normal form. */
@@ -78,6 +84,6 @@ export const ACCESS_ANSWERS = {
 
 /** The forms in requests. */
 export const ACCESS_REQUESTS = {
-  authConfig: z.union([newFixed, newHttp, newJwt, newFile, newX509, newRedis, newDatabase, z.array(listedRequest)]),
+  authConfig: z.union([newFixed, newHttp, newJwt, newFile, newX509, newRedis, newDatabase, newDirectory, z.array(listedRequest)]),
   aclConfig: z.union([newAcl, z.array(newRule)]),
 };

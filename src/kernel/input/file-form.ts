@@ -6,9 +6,12 @@ export const CONFIG_KEYS: readonly string[] = ['configs', 'endpoints', 'mqtt'];
 /** Endpoints of one file, and of one node. Each is a listening port with threads of its own or a share in some. */
 export const ENDPOINTS_MAX = 2_000;
 
+/** Users of one file. */
+export const USERS_IN_FILE_MAX = 100_000;
+
 /** The parts that are read in pieces: the document, the API answer that may wrap it, and its lists. */
 export function isFileContainer(path: readonly (string | number)[]): boolean {
   const inner = path[0] === 'data' ? path.slice(1) : path;
   if (inner.length === 0) return true;
-  return inner.length === 1 && (CONFIG_KEYS.includes(String(inner[0])) || inner[0] === 'history');
+  return inner.length === 1 && (CONFIG_KEYS.includes(String(inner[0])) || inner[0] === 'history' || inner[0] === 'users');
 }

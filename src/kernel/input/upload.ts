@@ -4,7 +4,7 @@ import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FluxError, messageOf } from '../errors.ts';
 import { Pace } from '../turns/pace.ts';
-import { ENDPOINTS_MAX, isFileContainer } from './file-form.ts';
+import { ENDPOINTS_MAX, isFileContainer, USERS_IN_FILE_MAX } from './file-form.ts';
 import { type Descends, type OnPiece, PieceReader, parseJson } from './json-pieces.ts';
 
 /** Bytes from the network. The iteration throws when the sender breaks off. */
@@ -68,9 +68,11 @@ export class Upload {
       if (name === undefined || typeof path[0] === 'number') throw notAnObject();
       if (index === undefined) holder[name] = parseJson(text());
       else if (name !== 'history') {
-        endpoints++;
-        if (endpoints > ENDPOINTS_MAX) throw tooMany();
-        (holder[name] as unknown[]).push(parseJson(text()));
+        const list = holder[name] as unknown[];
+        if (name !== 'users') endpoints++;
+        if (endpoints > ENDPOINTS_MAX) throw tooMany('configs', ENDPOINTS_MAX, 'endpoints');
+        if (name === 'users' && list.length === USERS_IN_FILE_MAX) throw tooMany('users', USERS_IN_FILE_MAX, 'users');
+        list.push(parseJson(text()));
       }
     };
     const descends: Descends = (path) => {
@@ -137,9 +139,9 @@ function notAnObject(): FluxError {
   return new FluxError('invalid', 'The body must be a JSON object', { issues: [{ path: '', message: 'expected an object' }] });
 }
 
-function tooMany(): FluxError {
-  const message = `has more than ${ENDPOINTS_MAX} endpoints, the most that a file or a node may have`;
-  return new FluxError('too-large', `configs ${message}`, { issues: [{ path: 'configs', message }] });
+function tooMany(path: string, max: number, what: string): FluxError {
+  const message = `has more than ${max} ${what}, the most that a file may have`;
+  return new FluxError('too-large', `${path} ${message}`, { issues: [{ path, message }] });
 }
 
 /** Opens a file without a name, which vanishes when the process ends in any way: the file may hold secrets. */

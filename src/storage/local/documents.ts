@@ -175,11 +175,10 @@ class SqliteDocuments implements OwnDocuments {
   async since({ revision, seq }: RowPlace, limit: number): Promise<DocumentPage> {
     return this.#read((database) => {
       const rows = database
-        .prepare<[number, number, number, number], DocumentRow>(
-          `SELECT revision, seq, kind, key, body FROM document WHERE revision >= ? AND (revision > ? OR seq > ?)
-           ORDER BY revision, seq LIMIT ?`,
+        .prepare<[number, number, number], DocumentRow>(
+          'SELECT revision, seq, kind, key, body FROM document WHERE (revision, seq) > (?, ?) ORDER BY revision, seq LIMIT ?',
         )
-        .all(revision, revision, seq, limit);
+        .all(revision, seq, limit);
       const last = rows.length < limit ? undefined : rows.at(-1);
       return { ...this.#state(), rows, next: last === undefined ? null : { revision: last.revision, seq: last.seq } };
     });
@@ -235,11 +234,11 @@ class SqliteDocuments implements OwnDocuments {
     database.prepare('DELETE FROM done WHERE revision <= ?').run(floor);
     const { revision, seq } = this.#compacted;
     const rows = database
-      .prepare<[number, number, number, number, number], DocumentRow>(
-        `SELECT revision, seq, kind, key, body FROM document WHERE revision >= ? AND (revision > ? OR seq > ?) AND revision <= ?
+      .prepare<[number, number, number, number], DocumentRow>(
+        `SELECT revision, seq, kind, key, body FROM document WHERE (revision, seq) > (?, ?) AND revision <= ?
          ORDER BY revision, seq LIMIT ?`,
       )
-      .all(revision, revision, seq, floor, COMPACTED_AT_ONCE);
+      .all(revision, seq, floor, COMPACTED_AT_ONCE);
     const drop = database.prepare('DELETE FROM document WHERE kind = ? AND key = ? AND (revision < ? OR (revision = ? AND body IS NULL))');
     for (const row of rows) drop.run(row.kind, row.key, row.revision, row.revision);
     const last = rows.at(-1);

@@ -120,15 +120,23 @@ export class SqlDocuments implements DocumentStore {
   }
 
   since({ revision, seq }: RowPlace, limit: number): Promise<DocumentPage> {
-    const mark = this.#mark;
     return this.#transactions.readAtOnce(async (connection) => {
       const state = await stateOf(connection);
-      const sql = `SELECT revision, seq, kind, name, body FROM fluxmq_document
-        WHERE revision >= ${mark(1)} AND (revision > ${mark(2)} OR seq > ${mark(3)}) ORDER BY revision, seq LIMIT ${limit}`;
-      const records = await connection.query<RowRecord>(sql, [revision, revision, seq]);
+      const records = await this.#rowsBehind(connection, 'body', { revision, seq }, state.revision, limit);
       const last = records.length < limit ? undefined : records.at(-1);
       return { ...state, rows: records.map(toRow), next: last === undefined ? null : { revision: last.revision, seq: last.seq } };
     }, steadyNow() + OPERATION_MS);
+  }
+
+  /** Two statements: for one that compares both columns, MySQL would read the revision of the place from its first row on. */
+  async #rowsBehind(connection: SqlConnection, body: string, { revision, seq }: RowPlace, to: number, limit: number): Promise<RowRecord[]> {
+    const mark = this.#mark;
+    const select = `SELECT revision, seq, kind, name, ${body} FROM fluxmq_document WHERE`;
+    const rest = `${select} revision = ${mark(1)} AND seq > ${mark(2)} AND revision <= ${mark(3)} ORDER BY seq LIMIT ${limit}`;
+    const rows = await connection.query<RowRecord>(rest, [revision, seq, to]);
+    if (rows.length === limit) return rows;
+    const later = `${select} revision > ${mark(1)} AND revision <= ${mark(2)} ORDER BY revision, seq LIMIT ${limit - rows.length}`;
+    return [...rows, ...(await connection.query<RowRecord>(later, [revision, to]))];
   }
 
   former(revision: number, after: Pick<DocumentRow, 'kind' | 'key'> | null, limit: number): Promise<DocumentChange[]> {
@@ -177,10 +185,8 @@ export class SqlDocuments implements DocumentStore {
         await connection.query(`DELETE FROM fluxmq_document_commit WHERE revision <= ${mark(1)}`, [floor]);
       }
       const { revision, seq } = this.#compacted;
-      const sql = `SELECT revision, seq, kind, name, CASE WHEN body IS NULL THEN NULL ELSE '' END AS body FROM fluxmq_document
-        WHERE revision >= ${mark(1)} AND (revision > ${mark(2)} OR seq > ${mark(3)}) AND revision <= ${mark(4)}
-        ORDER BY revision, seq LIMIT ${COMPACTED_AT_ONCE}`;
-      const rows = await connection.query<RowRecord>(sql, [revision, revision, seq, floor]);
+      const hasBody = "CASE WHEN body IS NULL THEN NULL ELSE '' END AS body";
+      const rows = await this.#rowsBehind(connection, hasBody, { revision, seq }, floor, COMPACTED_AT_ONCE);
       // Each row is newer than all older versions of its document, and a removal leaves nothing.
       const where = `kind = ${mark(1)} AND name = ${mark(2)} AND (revision < ${mark(3)} OR (revision = ${mark(4)} AND body IS NULL))`;
       const drops = rows.map((row) => ({

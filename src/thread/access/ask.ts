@@ -1,6 +1,6 @@
 /** Plain data that crosses threads when an authenticator outside of the endpoint's thread judges a login. */
 
-import type { AskedAuthConfig, OwnRights } from '../../endpoint/endpoint.ts';
+import type { AclRule, AskedAuthConfig, OwnRights } from '../../endpoint/endpoint.ts';
 
 /** The client that logs in. */
 export interface AskWho {
@@ -14,7 +14,20 @@ export interface AskWho {
   namespace: string;
   /** common name of a verified client certificate; null: there is none */
   certCommonName: string | null;
+  /** of the authenticator `users`: main adds it */
+  found?: FoundInDirectory;
 }
+
+/** What a login needs of a user in the directory. */
+export interface FoundUser {
+  hash: string;
+  isSuperuser: boolean;
+  acl: AclRule[];
+  disabled: boolean;
+}
+
+/** The user that a login is about, null: there is none; then `decoy` is a hash to spend the same time on. Or why there is no answer. */
+export type FoundInDirectory = { user: FoundUser | null; decoy: string | null } | { failure: string };
 
 /** A job of the asking thread. */
 export interface AskJob {

@@ -107,8 +107,23 @@ export function standInControl(overrides: Partial<AllRequests> = {}): { control:
     connected: async ({ page, size }) => ({ answer: { data: [], total: 0, page, size }, unreachable: [] }),
     ...overrides,
   };
-  return { control: { changes: all, reads: all, cluster: all, clients: all, watch: all }, seen };
+  return { control: { changes: all, reads: all, cluster: all, clients: all, watch: all, users: NO_USERS }, seen };
 }
+
+const refuseUsers = (): never => {
+  throw new FluxError('unavailable', 'the stand-in has no users');
+};
+const NO_USERS: ControlPlane['users'] = {
+  list: refuseUsers,
+  exportPage: refuseUsers,
+  get: refuseUsers,
+  add: refuseUsers,
+  update: refuseUsers,
+  remove: refuseUsers,
+  importAll: refuseUsers,
+  history: refuseUsers,
+  rollback: refuseUsers,
+};
 
 export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
   const settings = testSettings({ areEndpointsGiven: true });

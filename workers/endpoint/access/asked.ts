@@ -18,7 +18,7 @@ export class AskedAuthenticator {
   readonly #ask: (job: AskJob) => Promise<AskResult>;
   readonly #cache: VerdictCache | null;
   /** facts about the client, beside user name and password, that the decision depends on */
-  readonly #depends: readonly (keyof AskWho)[];
+  readonly #depends: readonly Exclude<keyof AskWho, 'found'>[];
 
   /** @param ask rejects when the asking thread cannot answer */
   constructor(config: AskedAuthConfig, ask: (job: AskJob) => Promise<AskResult>) {
@@ -26,7 +26,7 @@ export class AskedAuthenticator {
     this.#key = createHash('sha256').update(JSON.stringify(config)).digest('base64');
     this.#ask = ask;
     this.#cache = config.cacheSeconds > 0 ? new VerdictCache(config.cacheSeconds) : null;
-    this.#depends = [...new Set(placeholdersIn(JSON.stringify(config)))].sort() as (keyof AskWho)[];
+    this.#depends = [...new Set(placeholdersIn(JSON.stringify(config)))].sort() as Exclude<keyof AskWho, 'found'>[];
   }
 
   /** Never rejects. @param slots counters of the endpoint in this thread */

@@ -9,6 +9,7 @@ import { openFileAsker } from './file/file-asker.ts';
 import { GuardedAsker } from './guarded.ts';
 import { openHttpAsker } from './http/http-asker.ts';
 import { openJwtAsker } from './jwt/jwt-asker.ts';
+import { openUsersAsker } from './users/users-asker.ts';
 
 /** An authenticator that no login has needed for this time has probably left the configuration. */
 const UNUSED_MS = 10 * 60_000;
@@ -69,5 +70,7 @@ async function open(config: AskedAuthConfig, notify: Notify): Promise<Asker> {
       return openDatabaseAsker(config, notify);
     case 'redis':
       return (await import('./redis/redis-asker.ts')).openRedisAsker(config, notify);
+    case 'users':
+      return openUsersAsker();
   }
 }

@@ -1,0 +1,72 @@
+/** Users of the store in a cluster: the same on every node, one winner of two changes, and logins without the store. */
+
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Broker } from '../kit/broker.ts';
+import { freePort } from '../kit/free-port.ts';
+import { RawClient } from '../kit/raw-client.ts';
+import { uid, until } from '../kit/until.ts';
+import { change, storeOf, TestCluster } from './kit.ts';
+
+let cluster: TestCluster;
+let port: number;
+beforeAll(async () => {
+  cluster = await TestCluster.start({ store: storeOf(null, ''), nodes: 3 });
+  port = await freePort();
+  await change(cluster.nodes[0]!, 'add', { id: 'door', port, authType: 'users' });
+  await cluster.untilInStep();
+}, 90_000);
+afterAll(async () => cluster?.stop(), 60_000);
+
+async function users(node: number, method: string, path: string, body?: unknown, headers?: Record<string, string>) {
+  const answer = await cluster.nodes[node]!.api(method, `/api/users${path}`, body, headers);
+  return { status: answer.status, data: (answer.body as { data: Record<string, unknown> }).data };
+}
+
+const view = async (node: Broker): Promise<string> =>
+  JSON.stringify(((await node.api('GET', '/api/users?limit=1000')).body as { data: unknown }).data);
+
+async function code(node: number, username: string, password: string): Promise<number> {
+  const client = await RawClient.open('tcp', port, 5, `127.0.0.${10 + node}`);
+  try {
+    return (await client.handshake({ clientId: uid('c'), username, password })).code;
+  } finally {
+    client.destroy();
+  }
+}
+
+test('a change that is answered counts on every node', async () => {
+  const { data } = await users(0, 'POST', '', { username: 'ann', password: 'one' });
+  expect(data['nodes']).toEqual(['node-1', 'node-2', 'node-3'].map((node) => ({ node, state: 'applied', reason: null })));
+  expect(await Promise.all([0, 1, 2].map((node) => code(node, 'ann', 'one')))).toEqual([0, 0, 0]);
+  await users(1, 'PUT', '', { username: 'ann', disabled: true });
+  expect(await Promise.all([0, 1, 2].map((node) => code(node, 'ann', 'one')))).toEqual([0x86, 0x86, 0x86]);
+  await users(2, 'PUT', '', { username: 'ann', disabled: false });
+});
+
+test('two nodes change one user at once: one wins, the other gets 412; without If-Match both count, one after the other', async () => {
+  const { data } = await users(0, 'GET', '/get?username=ann');
+  const match = { 'if-match': `"${data['revision']}"` };
+  const both = await Promise.all([0, 1].map((node) => users(node, 'PUT', '', { username: 'ann', comment: `by ${node}` }, match)));
+  expect(both.map(({ status }) => status).sort()).toEqual([200, 412]);
+  const free = await Promise.all([
+    users(0, 'PUT', '', { username: 'ann', comment: 'free' }),
+    users(1, 'PUT', '', { username: 'ann', groups: ['g'] }),
+    users(2, 'POST', '', { username: 'bob', hash: `$7$101$AAAAAAAAAAAAAAAA$${Buffer.alloc(64).toString('base64')}` }),
+  ]);
+  expect(free.map(({ status }) => status)).toEqual([200, 200, 200]);
+  await until('all nodes show the same', async () => new Set(await Promise.all(cluster.nodes.map(view))).size === 1);
+  expect((await users(2, 'GET', '/get?username=ann')).data['user']).toMatchObject({ comment: 'free', groups: ['g'] });
+});
+
+test('without the store logins work, also after a restart, and changes are refused; later the node catches up', async () => {
+  await cluster.nats.servers[0]!.kill();
+  await cluster.nodes[1]!.kill('SIGKILL');
+  await cluster.again(1);
+  expect(await Promise.all([0, 1].map((node) => code(node, 'ann', 'one')))).toEqual([0, 0]);
+  expect(await code(1, 'ann', 'two')).toBe(0x86);
+  expect((await users(1, 'POST', '', { username: 'new', password: 'x' })).status).toBe(503);
+  expect((await users(1, 'GET', '?search=a')).data).toMatchObject({ total: 2 });
+  await cluster.nats.servers[0]!.start();
+  await until('a change', async () => (await users(0, 'PUT', '', { username: 'ann', password: 'two' })).status === 200, 20_000, 200);
+  await until('node 2 follows', async () => (await code(1, 'ann', 'two')) === 0, 20_000, 200);
+});

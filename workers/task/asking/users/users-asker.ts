@@ -1,0 +1,33 @@
+/** Decides about a login by the user of the directory that main has looked up for it. */
+
+import { readHash } from '../../../../src/kernel/logins/hash-forms.ts';
+import { matchesHash } from '../../../../src/kernel/logins/match-hash.ts';
+import type { AskWho, FoundUser, LoginVerdict } from '../../../../src/thread/access/ask.ts';
+import type { Asker } from '../contract.ts';
+
+export async function openUsersAsker(): Promise<Asker> {
+  return { ask: judge, close: async () => {} };
+}
+
+/** Takes the time of a hash for an unknown user too: otherwise the time of an answer would reveal which names exist. */
+async function judge({ username, clientId, password, found }: AskWho): Promise<LoginVerdict> {
+  if (found === undefined) throw new Error('the node has no directory of users');
+  if ('failure' in found) throw new Error(found.failure);
+  if (password === null || (username === null && clientId === '')) return { result: 'ignore' };
+  const { user } = found;
+  const stored = user?.hash ?? found.decoy;
+  const isRight = stored !== null && (await matches(stored, password));
+  if (user === null) return { result: 'ignore' };
+  return isRight && !user.disabled ? { result: 'allow', ...rightsOf(user) } : { result: 'deny' };
+}
+
+async function matches(stored: string, password: Uint8Array): Promise<boolean> {
+  const hash = readHash(stored);
+  // A newer version may have written a form that this one does not know.
+  if (typeof hash === 'string') throw new Error(`the hash of the user ${hash}`);
+  return matchesHash(hash, password);
+}
+
+function rightsOf({ isSuperuser, acl }: FoundUser): { rights?: { isSuperuser: boolean; rules: FoundUser['acl'] } } {
+  return isSuperuser || acl.length > 0 ? { rights: { isSuperuser, rules: acl } } : {};
+}
