@@ -192,15 +192,15 @@ describe.each(DATABASES)('$storeType', (kind) => {
     const stores = await Promise.all(Array.from({ length: 6 }, () => open(database)));
     expect(await Promise.all(stores.map((store, index) => store.commit([put(index + 1)], {}, META)))).toHaveLength(6);
     expect((await stores[0]!.load()).revision).toBe(6);
-    expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('4');
+    expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('5');
   });
 
   test('refuses tables of a newer version and leaves them alone', async () => {
     const database = await server.createDatabase();
     await (await open(database)).commit([put(1)], {}, META);
-    await server.run(database, 'UPDATE fluxmq_schema SET version = 5');
-    expect(await refusal(database)).toEqual(refused('schema', 'newer fluxmq', 'schema 5; this version knows 4'));
-    expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('5');
+    await server.run(database, 'UPDATE fluxmq_schema SET version = 6');
+    expect(await refusal(database)).toEqual(refused('schema', 'newer fluxmq', 'schema 6; this version knows 5'));
+    expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('6');
   });
 
   test('migrates tables of the first version with their content, also after an interruption', async () => {
@@ -211,7 +211,8 @@ describe.each(DATABASES)('$storeType', (kind) => {
     const rows = await first.history({ limit: 10 });
     const names = ['actor', 'port', 'old_port', 'at'].map((name) => `fluxmq_history_${name}`);
     const drops = names.map((name) => (kind.storeType === 'POSTGRESQL' ? `DROP INDEX ${name}` : `DROP INDEX ${name} ON fluxmq_history`));
-    for (const sql of drops) await server.run(database, sql);
+    for (const name of ['state', 'commit']) drops.push(`DROP TABLE fluxmq_document_${name}`);
+    for (const sql of [...drops, 'DROP TABLE fluxmq_document']) await server.run(database, sql);
     const indexes =
       kind.storeType === 'POSTGRESQL'
         ? "SELECT indexname FROM pg_indexes WHERE tablename = 'fluxmq_history'"
@@ -224,7 +225,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
       expect(await store.history({ limit: 10 })).toEqual(rows);
       expect(await store.history({ limit: 10, actor: 'bob', port: 1 })).toEqual([rows[0]]);
       expect(await store.history({ limit: 10, since: rows[0]!.at })).toContainEqual(rows[0]);
-      expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('4');
+      expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('5');
       for (const name of names) expect(await server.run(database, indexes)).toContain(name);
     }
   });
