@@ -26,7 +26,7 @@ import { ReceiveWindow } from './receive-window.ts';
 import { FRAMES_MAX, SendWindow, type SentFrame } from './send-window.ts';
 import { Timing } from './timing.ts';
 
-const WINDOW_BYTES = 4 * 1024 * 1024;
+export const WINDOW_BYTES = 4 * 1024 * 1024;
 const WINDOW_BYTES_MIN = 1024 * 1024;
 /** Frames under way: one turn adds a few more. */
 const FRAMES_UNDER_WAY_MAX = FRAMES_MAX - 64;

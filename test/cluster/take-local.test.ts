@@ -83,7 +83,7 @@ async function portsOf(node: Broker): Promise<number[]> {
 }
 
 async function refusalOf(dir: string): Promise<string> {
-  return start({ dir, readyMs: 8000 }).then(
+  return start({ dir }).then(
     () => 'it has started',
     (error) => messageOf(error),
   );
@@ -109,13 +109,13 @@ test('cluster: is added: the endpoints are there, with their users, and the hist
 
 test('killed after the commit, before the file was moved: the next start continues, though the cluster has changed', async () => {
   const { dir, ports } = formerNode();
-  const saved = readdirSync(join(dir, 'data')).filter((name) => name.startsWith('config.db') || name === 'files.json');
+  const saved = readdirSync(join(dir, 'data')).filter((name) => /^(config|documents)\.db|^files\.json$/.test(name));
   for (const name of saved) copyFileSync(join(dir, 'data', name), join(dir, name));
   joinCluster(dir);
   const node = await start({ dir });
   expect((await change(node, 'update', { id: `e${ports[0]}`, maxConnectionSize: 7 })).status).toBe(200);
   await node.kill('SIGKILL');
-  for (const name of localFiles(dir)) rmSync(join(dir, 'data', name));
+  for (const name of readdirSync(join(dir, 'data'))) if (/^(config|documents)\.db/.test(name)) rmSync(join(dir, 'data', name));
   for (const name of saved) copyFileSync(join(dir, name), join(dir, 'data', name));
   const again = await start({ dir });
   const { body } = await again.api('GET', `/api/endpoints/get?id=e${ports[0]}`);

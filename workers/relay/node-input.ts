@@ -10,6 +10,7 @@ import type { InterestNews } from '../shared/wire/controls.ts';
 import type { IdentifierNews } from '../shared/wire/identifier-news.ts';
 import { BatchReader, type RecordSink } from '../shared/wire/records.ts';
 import type { Arrival, Arrivals, OnOrphans } from './arrivals.ts';
+import { TakenMessages } from './kept/taken.ts';
 import { BATCH_HEAD_BYTES, decodeControls, decodeSettlements, LANE, type NodeControl, type Settlement } from './packets.ts';
 import type { RemoteNode } from './remote-node.ts';
 
@@ -44,6 +45,9 @@ export interface NodeInputHooks {
 
 interface Queued extends Arrival {
   readonly number: number;
+  readonly bytes: number;
+  /** see TakenMessages.took() */
+  readonly keys: number[];
 }
 
 export class NodeInput {
@@ -54,7 +58,8 @@ export class NodeInput {
   /** packets in the order in which they came */
   readonly #queue = new Fifo<Queued>();
   #reader = new BatchReader(0);
-  #arrival: Queued = { number: 0, open: 0 };
+  #arrival: Queued = { number: 0, open: 0, bytes: 0, keys: [] };
+  readonly #taken = new TakenMessages();
   /** the answers to the node's interest go out in order */
   #answered: Promise<void> = Promise.resolve();
   /** sessions of the link since the start */
@@ -62,7 +67,7 @@ export class NodeInput {
   /** packets that could not be read */
   invalid = 0;
   readonly #sink: RecordSink = {
-    onPublish: (namespace, record) => this.#arrivals.publish(namespace, record, this.#arrival, this.#onOrphans),
+    onPublish: (namespace, record) => this.#publish(namespace, record),
     onRun: (namespace, run) => this.#arrivals.publishRun(namespace, run),
     onSource: (source, floor) => this.#hooks.raise(source, floor),
   };
@@ -81,6 +86,7 @@ export class NodeInput {
     this.#session++;
     this.#queue.clear();
     this.#reader = new BatchReader(0, incarnation * SOURCES_PER_NODE);
+    this.#taken.begin(incarnation);
   }
 
   end(): void {
@@ -92,7 +98,7 @@ export class NodeInput {
   deliver(lane: number, packet: Uint8Array, number: number): void {
     // The packet is not taken, so it comes again over a new session of the link.
     if (this.#hooks.isBusy === 'lost') return;
-    const arrival: Queued = { number, open: 1 };
+    const arrival: Queued = { number, open: 1, bytes: packet.byteLength, keys: [] };
     this.#arrival = arrival;
     this.#queue.push(arrival);
     try {
@@ -112,6 +118,16 @@ export class NodeInput {
     const batch = Buffer.from(packet.buffer, packet.byteOffset, packet.byteLength);
     this.#reader.clockShift = this.#hooks.now() - batch.readDoubleLE(0);
     this.#reader.readAll(batch.subarray(BATCH_HEAD_BYTES), this.#sink);
+  }
+
+  #publish(namespace: string, record: PeerPublish): void {
+    const { source, serial, qos } = record.message;
+    // A message for shared groups comes again: its bounce, when the groups have no member here, may have been lost with the session.
+    if (qos > 0 && record.groups === null) {
+      this.#arrival.keys.push(source, serial);
+      if (this.#taken.isRepeat(source, serial)) return;
+    }
+    this.#arrivals.publish(namespace, record, this.#arrival, this.#onOrphans);
   }
 
   #compare(packet: Uint8Array): void {
@@ -172,6 +188,7 @@ export class NodeInput {
     let upTo = 0;
     for (let next = this.#queue.peek(); next?.open === 0; next = this.#queue.peek()) {
       this.#queue.shift();
+      this.#taken.took(next.bytes, next.keys);
       upTo = next.number;
     }
     if (upTo > 0) this.#hooks.take(upTo);
