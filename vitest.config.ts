@@ -2,6 +2,7 @@
 
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
+import { isLong } from './test/kit/long.ts';
 
 /**
  * Unit tests with a process for each file: they measure their own time or memory, count their handles or threads, or change what the
@@ -49,9 +50,6 @@ interface Project {
   /** of the tests, and of the brokers that they start */
   env?: Record<string, string>;
 }
-
-/** `npm run test:long` adds the files `*.long.test.ts`, and repeats more in others (test/kit/long.ts). */
-const isLong = process.env['TEST_LENGTH'] === 'long';
 
 /** Tests of what a WebSocket transport does, for the transport that `auto` does not choose: uws without TLS, and builtin with TLS. */
 const ON_UWS = ['connect/websocket', ...(isLong ? ['connect/deadline', 'publish/slow-reader'] : [])];

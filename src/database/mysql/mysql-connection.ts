@@ -17,7 +17,7 @@ const SESSION = [
   'SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ',
 ];
 
-/** Of a connection that only reads. MariaDB and MySQL obey comments of their own, and have different limits of a statement's time. */
+/** Settings of a connection that only reads. MariaDB and MySQL name the time limit of a statement differently; each skips the other's comment. */
 function readingOnly(statementMs: number): string[] {
   const limits = `/*M!100101 , max_statement_time = ${statementMs / 1000} */ /*!50708 , max_execution_time = ${statementMs} */`;
   return [`SET SESSION autocommit = 1 ${limits}`, 'SET SESSION TRANSACTION READ ONLY'];

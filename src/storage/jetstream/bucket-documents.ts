@@ -21,6 +21,7 @@ import type {
 import { checkChanges, type DocumentVersion, documentFloor, documentName, judgeChange } from '../documents/judge-changes.ts';
 import type { ChangeMeta, RowPlace } from '../endpoint-store.ts';
 import type { UnavailableData } from '../failure-reason.ts';
+import { BEGINNING } from '../history-sql.ts';
 import { noSuchRevision } from '../replay.ts';
 import { type Bucket, type BucketEntry, ConflictError } from './bucket.ts';
 
@@ -39,7 +40,6 @@ const PAUSE_MS = 20;
 const PIECE_ROWS = 500;
 /** A base is written when at least so many revisions can go into it. */
 const BASE_REVISIONS = 64;
-const BEGINNING: RowPlace = { revision: 0, seq: -1 };
 
 /** Rows that are too many for one message stand in keys of their own, in order; each with the place of its last row. */
 type Rows = DocumentRow[] | { parts: ({ key: string } & RowPlace)[] };

@@ -1,6 +1,5 @@
 /** Documents in an SQLite database: `documents.db` of the LOCAL store, or in memory. */
 
-import { randomUUID } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -19,7 +18,9 @@ import type {
 } from '../documents/document-store.ts';
 import { checkChanges, documentFloor, judgeChange, needsVersion } from '../documents/judge-changes.ts';
 import type { ChangeMeta, RowPlace } from '../endpoint-store.ts';
+import { BEGINNING } from '../history-sql.ts';
 import { noSuchRevision } from '../replay.ts';
+import { takeSteps } from './take-steps.ts';
 import { writeInTurns } from './write-in-turns.ts';
 
 /** The file in the data folder. */
@@ -33,7 +34,7 @@ const STEP_ROWS = 25;
 /** Versions that one step of a compaction looks at. */
 const COMPACTED_AT_ONCE = 200;
 
-/** The database's user_version is the number of steps that it has taken; a step is appended, never changed. */
+/** See takeSteps(). The life is a random name. */
 const STEPS = [
   `CREATE TABLE state (
      one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -41,6 +42,7 @@ const STEPS = [
      revision INTEGER NOT NULL,
      floor INTEGER NOT NULL
    ) STRICT;
+   INSERT INTO state (one, life, revision, floor) VALUES (1, lower(hex(randomblob(16))), 0, 0);
    CREATE TABLE done (
      revision INTEGER PRIMARY KEY,
      at INTEGER NOT NULL,
@@ -93,28 +95,11 @@ function open(path: string): OwnDocuments {
     database.pragma('locking_mode = EXCLUSIVE');
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = FULL');
-    migrate(database);
+    takeSteps(database, STEPS);
     return new SqliteDocuments(database);
   } catch (error) {
     database.close();
     throw error;
-  }
-}
-
-function migrate(database: Database.Database): void {
-  const version = Number(database.pragma('user_version', { simple: true }));
-  if (version > STEPS.length)
-    throw new FluxError(
-      'unavailable',
-      `${database.name} was written by a newer fluxmq (schema ${version}; this version knows ${STEPS.length})`,
-    );
-  for (const [index, step] of STEPS.entries()) {
-    if (index < version) continue;
-    database.transaction(() => {
-      database.exec(step);
-      if (index === 0) database.prepare('INSERT INTO state (one, life, revision, floor) VALUES (1, ?, 0, 0)').run(randomUUID());
-      database.pragma(`user_version = ${index + 1}`);
-    })();
   }
 }
 
@@ -123,7 +108,7 @@ class SqliteDocuments implements OwnDocuments {
   /** the large commit in progress: everything else waits, because it shares the connection */
   #committing: Promise<unknown> | null = null;
   /** the last version that a compaction has looked at; the first one of a process begins anew */
-  #compacted: RowPlace = { revision: 0, seq: -1 };
+  #compacted: RowPlace = BEGINNING;
 
   constructor(database: Database.Database) {
     this.#database = database;

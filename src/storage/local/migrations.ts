@@ -1,7 +1,7 @@
-/** The schema of the LOCAL store in steps. The database's user_version is the number of steps that it has taken. */
+/** The schema of the LOCAL store in steps. */
 
 import type { Database } from 'better-sqlite3';
-import { FluxError } from '../../kernel/errors.ts';
+import { takeSteps } from './take-steps.ts';
 
 const STEPS = [
   `CREATE TABLE state (
@@ -62,16 +62,5 @@ export const CONFIG_SCHEMA_VERSION = STEPS.length;
  * @throws FluxError `unavailable` when a newer version wrote the database
  */
 export function migrateConfig(database: Database): void {
-  const version = Number(database.pragma('user_version', { simple: true }));
-  if (version > CONFIG_SCHEMA_VERSION) {
-    const message = `${database.name} was written by a newer fluxmq (schema ${version}; this version knows ${CONFIG_SCHEMA_VERSION})`;
-    throw new FluxError('unavailable', message);
-  }
-  for (const [index, step] of STEPS.entries()) {
-    if (index < version) continue;
-    database.transaction(() => {
-      database.exec(step);
-      database.pragma(`user_version = ${index + 1}`);
-    })();
-  }
+  takeSteps(database, STEPS);
 }

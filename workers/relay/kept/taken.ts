@@ -27,7 +27,7 @@ export class TakenMessages {
   /** A session of the link begins. A new process of the node repeats nothing. */
   begin(incarnation: number): void {
     if (incarnation !== this.#incarnation) this.#former = null;
-    else for (let packet = this.#recent.shift(); packet !== undefined; packet = this.#recent.shift()) this.#remember(packet.keys);
+    else for (const { keys } of this.#recent) this.#remember(keys);
     this.#recent.clear();
     this.#incarnation = incarnation;
     this.#bytes = 0;

@@ -15,7 +15,7 @@ const REPORT_EVERY_MS = 10_000;
 /** A store of users. */
 export interface RecordSource {
   /**
-   * The record of the client's user; null: the store has none; `many`: it has several, of which none may be chosen.
+   * The record of the client's user; null: the store has no record; `many`: the store has several records, and choosing one would be a guess.
    * @throws Error when there is no usable answer. The message names no user and no value
    */
   find(who: AskWho, signal: AbortSignal): Promise<RawRecord | null | 'many'>;

@@ -2,6 +2,7 @@
 
 import { ClientClosedError, createClient, createCluster, createSentinel, DisconnectsClientError, ErrorReply } from '@redis/client';
 import type { RedisServers } from '../../../../src/endpoint/endpoint.ts';
+import { within } from '../../../../src/kernel/deadline.ts';
 import { readTrustedPem } from '../certificates.ts';
 
 /** An idle connection is asked in this time whether it still works. */
@@ -21,7 +22,7 @@ export class RedisRefusal extends Error {
 export interface RedisConnection {
   /** False after an end: the connection does not come back by itself. */
   readonly isOpen: boolean;
-  /** Sends a command, of which each argument crosses as one value. @throws RedisRefusal, Error */
+  /** Sends a command. Redis gets each argument as one value. @throws RedisRefusal, Error */
   send(name: string, key: string, others: readonly string[]): Promise<unknown>;
   destroy(): void;
 }
@@ -30,18 +31,12 @@ export interface RedisConnection {
 export async function connectRedis(config: RedisServers, timeoutMs: number): Promise<RedisConnection> {
   const options = await optionsOf(config, timeoutMs);
   const opened = OPENERS[config.mode](config, options);
-  let timer: NodeJS.Timeout | undefined;
-  // The library's own deadline ends with the TCP handshake.
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no login within ${timeoutMs} ms`)), timeoutMs);
-  });
   try {
-    await Promise.race([opened.connect(), late]);
+    // The library's own deadline ends with the TCP handshake.
+    await within(timeoutMs, opened.connect(), () => new Error(`no login within ${timeoutMs} ms`));
   } catch (error) {
     destroyQuietly(opened);
     throw explain(error);
-  } finally {
-    clearTimeout(timer);
   }
   return {
     get isOpen() {
