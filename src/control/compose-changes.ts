@@ -12,6 +12,7 @@ import type { NodeAnswer } from './cluster/questions.ts';
 import type { ListeningParts } from './compose-listening.ts';
 import type { NodeOutcome } from './contract/answers.ts';
 import type { ControlOptions } from './control-options.ts';
+import { DocumentChanges } from './documents/document-changes.ts';
 import { HistoryKeeper } from './state/history-keeper.ts';
 import { Transfer } from './transfer/transfer.ts';
 import { Users } from './users/users.ts';
@@ -62,8 +63,12 @@ export function composeChanges(options: ControlOptions, listening: ListeningPart
       store: store.documents,
       directory: listening.directory,
       follower: listening.follower,
-      node,
-      spread: async (revision, waitMs) => (cluster === null ? [] : learned(await cluster.askAll('documents', { revision }, waitMs))),
+      documents: new DocumentChanges({
+        store: store.documents,
+        learn: () => listening.follower.follow(),
+        node,
+        spread: async (revision, waitMs) => (cluster === null ? [] : learned(await cluster.askAll('documents', { revision }, waitMs))),
+      }),
     }),
     keeper: new HistoryKeeper({ store, desired, limits: settings.history, isRead: () => transfer.isReading, logger }),
   };

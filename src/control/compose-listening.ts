@@ -7,14 +7,15 @@ import { MetricsCollector } from '../metrics/collect.ts';
 import type { Settings } from '../settings/settings.ts';
 import { type DocumentCopy, openDocumentCopy } from '../storage/local/document-copy.ts';
 import type { ControlOptions } from './control-options.ts';
+import { DocumentFollower } from './documents/follower.ts';
+import { wordOfDocument } from './documents/words.ts';
 import { CertificateWatch } from './listening/certificate-watch.ts';
 import { Driver } from './listening/driver.ts';
 import { EndpointSupervisors } from './listening/endpoint-supervisors.ts';
 import { Reconciler } from './listening/reconciler.ts';
 import { newProbePrefix } from './probe/mqtt-probe.ts';
 import { DesiredState } from './state/desired-state.ts';
-import { UserDirectory, wordOfDocument } from './users/directory.ts';
-import { DocumentFollower } from './users/follower.ts';
+import { UserDirectory } from './users/directory.ts';
 import { type AccessPool, openAccessPool } from './workers/access-pool.ts';
 import { ThreadSupervisor } from './workers/thread-supervisor.ts';
 

@@ -96,6 +96,10 @@ export function describeDocuments(get: () => DocumentStore, kindOf: KindOf): voi
     expect(await store.former(3, null, 9)).toEqual([]);
     expect((await store.former(0, null, 9)).map(({ body }) => body)).toEqual([null, null, null, null]);
     expect(await kindOf(store.former(4, null, 9))).toBe('not-found');
+    await store.commit([{ kind: 'other', key: 'a', body: 'x' }], META);
+    expect((await store.commits(2, undefined, 'user')).map(({ revision }) => revision)).toEqual([3, 2]);
+    expect((await store.commits(9, undefined, 'other')).map(({ revision }) => revision)).toEqual([4]);
+    expect((await store.commits(1, 3, 'user')).map(({ revision }) => revision)).toEqual([2]);
   });
 
   test('documents: old versions and removals are dropped, the newest stay', async () => {

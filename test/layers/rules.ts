@@ -26,7 +26,8 @@ export const SRC_ARROWS: Readonly<Record<string, readonly string[]>> = {
 export const FLOORS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   'src/control': {
     cluster: ['clients', 'listening', 'state', 'tls', 'probe', 'contract'],
-    users: ['contract'],
+    users: ['documents', 'contract'],
+    documents: ['contract'],
     transfer: ['changes', 'listening', 'state', 'contract'],
     report: ['clients', 'listening', 'state', 'workers', 'log', 'contract'],
     changes: ['listening', 'state', 'probe', 'contract'],

@@ -1,7 +1,7 @@
 /** The users as this node knows them: look-ups of logins, and lists. */
 
 import { createHash } from 'node:crypto';
-import { type DirectoryUser, fromUserBody, USER_KIND, type UserId, userIdOf, userKey } from '../../endpoint/users/user.ts';
+import { type DirectoryUser, fromUserBody, USER_KIND, type UserId, userKey } from '../../endpoint/users/user.ts';
 import { messageOf } from '../../kernel/errors.ts';
 import type { CopiedDocument, CopyPlace, DocumentCopy, ListPlace } from '../../storage/local/document-copy.ts';
 import type { Sealer } from '../../storage/sealed/sealer.ts';
@@ -11,11 +11,6 @@ import type { AskJob, FoundInDirectory, FoundUser } from '../../thread/access/as
 export interface KnownUser {
   user: DirectoryUser;
   revision: number;
-}
-
-/** What lists of documents are sorted and searched by. */
-export function wordOfDocument(kind: string, key: string): string {
-  return kind === USER_KIND ? userIdOf(key).name : key;
 }
 
 export class UserDirectory {

@@ -15,7 +15,6 @@ import {
   userIdOf,
   userKey,
 } from '../../endpoint/users/user.ts';
-import { steadyNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { makeHash } from '../../kernel/logins/make-hash.ts';
 import { Pace } from '../../kernel/turns/pace.ts';
@@ -25,26 +24,20 @@ import {
   type DocumentStep,
   type DocumentStore,
 } from '../../storage/documents/document-store.ts';
-import type { ChangeMeta } from '../../storage/endpoint-store.ts';
 import type { ListPlace } from '../../storage/local/document-copy.ts';
-import type { NodeOutcome } from '../contract/answers.ts';
 import type { RequestContext } from '../contract/request-parts.ts';
 import type { UserRequests, UsersQuery } from '../contract/user-requests.ts';
+import type { DocumentChanges } from '../documents/document-changes.ts';
+import type { DocumentFollower } from '../documents/follower.ts';
 import type { KnownUser, UserDirectory } from './directory.ts';
-import type { DocumentFollower } from './follower.ts';
 
 export interface UsersOptions {
   store: DocumentStore;
   directory: UserDirectory;
   follower: DocumentFollower;
-  /** name of this node */
-  node: string;
-  /** asks the other nodes to read up to a revision; one outcome for each */
-  spread: (revision: number, waitMs: number) => Promise<NodeOutcome[]>;
+  documents: DocumentChanges;
 }
 
-/** Repetitions of a change when another node was first. */
-const ATTEMPTS = 3;
 /** Passwords in clear that one import may hold: each is hashed. */
 const IMPORT_PASSWORDS_MAX = 1_000;
 /** Hashes under way at one time during an import. */
@@ -94,34 +87,26 @@ export class Users implements UserRequests {
   async update(body: unknown, context: RequestContext): Promise<UserChangeAnswer> {
     const id = this.#readId(body);
     let hash: string | null = null;
-    for (let attempt = 1; ; attempt++) {
+    return this.#options.documents.attempt(context, async () => {
       const known = this.#known(id);
       checkExpected(known, context);
       const given = this.#read(body, known.user);
       // One hash serves all attempts.
       hash ??= given.password === null ? null : (await hashed(given)).hash;
       const user = { ...given.user, ...(hash === null ? {} : { hash }) };
-      try {
-        return await this.#change(user, known.revision, 'update', context);
-      } catch (error) {
-        await this.#readAgain(error, attempt, context);
-      }
-    }
+      return this.#change(user, known.revision, 'update', context);
+    });
   }
 
   async remove(body: unknown, context: RequestContext): Promise<UserChangeAnswer> {
     const id = this.#readId(body);
-    for (let attempt = 1; ; attempt++) {
+    return this.#options.documents.attempt(context, async () => {
       const known = this.#known(id);
       checkExpected(known, context);
       const change = { kind: USER_KIND, key: userKey(id), body: null, expected: known.revision };
-      try {
-        const { revision, nodes } = await this.#commit([change], 'remove', context);
-        return { user: null, revision, nodes };
-      } catch (error) {
-        await this.#readAgain(error, attempt, context);
-      }
-    }
+      const { revision, nodes } = await this.#options.documents.commit([change], 'remove', context);
+      return { user: null, revision, nodes };
+    });
   }
 
   async importAll(body: unknown, context: RequestContext): Promise<ImportUsersAnswer> {
@@ -152,12 +137,12 @@ export class Users implements UserRequests {
         `One import changes at most ${DOCUMENT_CHANGES_MAX} users, and this one would change ${changes.length}`,
       );
     await this.#fill(changes, given);
-    return { ...counts, ...(await this.#commit(changes, 'import', context)) };
+    return { ...counts, ...(await this.#options.documents.commit(changes, 'import', context)) };
   }
 
   async history(limit: number, before: number | undefined): Promise<UserHistoryAnswer> {
     const { store } = this.#options;
-    const commits = await store.commits(limit, before);
+    const commits = await store.commits(limit, before, USER_KIND);
     const answer: UserHistoryAnswer = [];
     for (const { at, ...commit } of commits) {
       const steps = (await store.steps(commit.revision, -1, STEPS_SHOWN)).filter(({ kind }) => kind === USER_KIND);
@@ -193,41 +178,17 @@ export class Users implements UserRequests {
         'too-large',
         `One change is about at most ${DOCUMENT_CHANGES_MAX} users, and this one would be about ${changes.length}`,
       );
-    return { ...counts, ...(await this.#commit(changes, 'rollback', context)) };
+    return { ...counts, ...(await this.#options.documents.commit(changes, 'rollback', context)) };
   }
 
   async #change(user: DirectoryUser, expected: number, action: 'add' | 'update', context: RequestContext): Promise<UserChangeAnswer> {
     const change = { kind: USER_KIND, key: userKey(user), body: this.#options.directory.seal(toUserBody(user)), expected };
-    const { revision, nodes } = await this.#commit([change], action, context).catch((error: unknown) => {
+    const { revision, nodes } = await this.#options.documents.commit([change], action, context).catch((error: unknown) => {
       if (!(error instanceof FluxError) || error.kind !== 'exists') throw error;
       const message = `There is a user ${user.name} already`;
       throw new FluxError('exists', message, { issues: [{ path: user.by, message: 'exists already' }] });
     });
     return { user: { ...toPublicUser(user), revision }, revision, nodes };
-  }
-
-  /** Writes, reads the change into this node's copy, and waits for the other nodes. */
-  async #commit(
-    changes: DocumentChange[],
-    action: ChangeMeta['action'],
-    { actor, source, requestId, reason, timeoutMs }: RequestContext,
-  ): Promise<{ revision: number; nodes: NodeOutcome[] }> {
-    const { store, follower, node, spread } = this.#options;
-    const until = steadyNow() + timeoutMs;
-    const revision = await store.commit(changes, { action, actor, source, node, requestId, reason });
-    const others = spread(revision, Math.max(1, until - steadyNow()));
-    const own: NodeOutcome = await follower.follow().then(
-      () => ({ node, state: 'applied', reason: null }),
-      (error: Error) => ({ node, state: 'pending', reason: error.message }),
-    );
-    return { revision, nodes: [own, ...(await others)] };
-  }
-
-  /** @throws the error, unless another node was first and the change may be tried once more */
-  async #readAgain(error: unknown, attempt: number, { expectedRevision }: RequestContext): Promise<void> {
-    const isLate = error instanceof FluxError && error.kind === 'revision-mismatch';
-    if (!isLate || expectedRevision !== null || attempt === ATTEMPTS) throw error;
-    await this.#options.follower.follow();
   }
 
   #readId(given: unknown): UserId {

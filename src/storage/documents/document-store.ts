@@ -97,8 +97,8 @@ export interface DocumentStore {
    * @throws FluxError `not-found` when the history does not reach back to the revision, `unavailable`
    */
   former(revision: number, after: Pick<DocumentRow, 'kind' | 'key'> | null, limit: number): Promise<DocumentChange[]>;
-  /** Newest first. @param before only smaller revisions @throws FluxError `unavailable` */
-  commits(limit: number, before?: number): Promise<DocumentCommit[]>;
+  /** Newest first. @param before only smaller revisions @param kind only those that changed such a document @throws FluxError `unavailable` */
+  commits(limit: number, before?: number, kind?: string): Promise<DocumentCommit[]>;
   /** The changes of one revision behind a place in it (-1: from the first). @throws FluxError `unavailable` */
   steps(revision: number, afterSeq: number, limit: number): Promise<DocumentStep[]>;
   /** Drops some of what is beyond the limits. @returns whether more may be left to drop @throws FluxError `unavailable` */

@@ -192,13 +192,20 @@ export class BucketDocuments implements DocumentStore {
     return sorted.map(({ kind, key }) => ({ kind, key, body: bodies.get(documentName({ kind, key })) ?? null }));
   }
 
-  async commits(limit: number, before = Number.MAX_SAFE_INTEGER): Promise<DocumentCommit[]> {
+  async commits(limit: number, before = Number.MAX_SAFE_INTEGER, kind?: string): Promise<DocumentCommit[]> {
     const bucket = await this.#open();
     const { head } = await this.#head();
     if (head === null) return [];
-    const to = Math.min(head.revision, before - 1);
-    const written = to <= head.floor ? [] : await this.#written(bucket, head, Math.max(head.floor + 1, to - limit + 1), to);
-    return written.toReversed().map(({ rows, commitId, ...about }) => about);
+    const found: DocumentCommit[] = [];
+    for (let to = Math.min(head.revision, before - 1); to > head.floor && found.length < limit; to -= limit) {
+      const written = await this.#written(bucket, head, Math.max(head.floor + 1, to - limit + 1), to);
+      for (const { rows, commitId, ...about } of written.toReversed()) {
+        if (found.length === limit) break;
+        if (kind === undefined || (await takeRows(bucket, rows, BEGINNING, (some) => some.some((row) => row.kind === kind))))
+          found.push(about);
+      }
+    }
+    return found;
   }
 
   async steps(revision: number, afterSeq: number, limit: number): Promise<DocumentStep[]> {

@@ -183,10 +183,12 @@ class SqliteDocuments implements OwnDocuments {
     });
   }
 
-  async commits(limit: number, before = Number.MAX_SAFE_INTEGER): Promise<DocumentCommit[]> {
+  async commits(limit: number, before = Number.MAX_SAFE_INTEGER, kind?: string): Promise<DocumentCommit[]> {
     return this.#read((database) => {
-      const sql = 'SELECT * FROM done WHERE revision < ? ORDER BY revision DESC LIMIT ?';
-      const records = database.prepare<[number, number], CommitRecord>(sql).all(before, limit);
+      const isOfKind = ' AND EXISTS (SELECT 1 FROM document d WHERE d.revision = done.revision AND d.kind = ?)';
+      const sql = `SELECT * FROM done WHERE revision < ?${kind === undefined ? '' : isOfKind} ORDER BY revision DESC LIMIT ?`;
+      const given = kind === undefined ? [before, limit] : [before, kind, limit];
+      const records = database.prepare<(number | string)[], CommitRecord>(sql).all(...given);
       return records.map(({ request_id: requestId, ...record }) => ({ ...record, requestId }));
     });
   }

@@ -155,11 +155,13 @@ export class SqlDocuments implements DocumentStore {
     });
   }
 
-  commits(limit: number, before = Number.MAX_SAFE_INTEGER): Promise<DocumentCommit[]> {
-    const sql = `SELECT revision, at, action, actor, source, node, request_id, reason, changes AS count FROM fluxmq_document_commit
-      WHERE revision < ${this.#mark(1)} ORDER BY revision DESC LIMIT ${limit}`;
+  commits(limit: number, before = Number.MAX_SAFE_INTEGER, kind?: string): Promise<DocumentCommit[]> {
+    const mark = this.#mark;
+    const isOfKind = ` AND EXISTS (SELECT 1 FROM fluxmq_document d WHERE d.revision = c.revision AND d.kind = ${mark(2)})`;
+    const sql = `SELECT revision, at, action, actor, source, node, request_id, reason, changes AS count FROM fluxmq_document_commit c
+      WHERE revision < ${mark(1)}${kind === undefined ? '' : isOfKind} ORDER BY revision DESC LIMIT ${limit}`;
     return this.#read(async (connection) => {
-      const records = await connection.query<CommitRecord>(sql, [before]);
+      const records = await connection.query<CommitRecord>(sql, kind === undefined ? [before] : [before, kind]);
       return records.map(({ request_id: requestId, ...record }) => ({ ...record, requestId }));
     });
   }

@@ -68,7 +68,8 @@ export class DocumentFollower {
   async reach(revision: number): Promise<void> {
     const { copy } = this.#options;
     await this.follow();
-    if (copy.place.revision < revision) throw new FluxError('unavailable', `The store shows revision ${copy.place.revision} of the users`);
+    if (copy.place.revision < revision)
+      throw new FluxError('unavailable', `The store shows revision ${copy.place.revision} of its documents`);
   }
 
   async close(): Promise<void> {
@@ -104,13 +105,13 @@ export class DocumentFollower {
     const { copy, logger } = this.#options;
     try {
       await this.#readNow();
-      if (this.#failure !== null) logger.info('Users: the store can be read again', { revision: copy.place.revision });
+      if (this.#failure !== null) logger.info('Users and bans: the store can be read again', { revision: copy.place.revision });
       this.#failure = null;
       this.#hasRead = true;
     } catch (error) {
       const reason = messageOf(error);
       if (this.#failure === null && !this.#closing.signal.aborted)
-        logger.warn('Users: the store cannot be read, and this node keeps the users that it knows', { reason });
+        logger.warn('Users and bans: the store cannot be read, and this node keeps those that it knows', { reason });
       this.#failure = reason;
       throw error;
     }
