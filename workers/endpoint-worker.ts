@@ -30,6 +30,7 @@ import { Outbox } from './endpoint/durable/outbox.ts';
 import { Directory } from './endpoint/identifiers/directory.ts';
 import { RetainedQueries } from './endpoint/retained/queries.ts';
 import { EndpointRuntime } from './endpoint/runtime/endpoint-runtime.ts';
+import { createBanIndex, takeBans } from './endpoint/runtime/take-bans.ts';
 import { afterGathered } from './endpoint/uws/gather.ts';
 import { Mesh } from './shared/mesh/mesh.ts';
 import type { PeerLink } from './shared/mesh/peer-link.ts';
@@ -60,6 +61,7 @@ const PEERS_KNOW_MS = 3_000;
 afterGathered(flushDirty);
 
 const runtimes = new Map<string, EndpointRuntime>();
+const bans = createBanIndex();
 const memory = new MemoryBudget(boot.memory, boot.memorySlot, heldMessages, heapUse);
 const mesh = new Mesh(boot.peer, (name) => new Namespace(name), { hasRelay: boot.hasRelay });
 const retained = new RetainedQueries(mesh);
@@ -228,6 +230,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     }
     return { closed };
   },
+  'bans.take': async ({ changes }) => ({ kicked: await takeBans(bans, changes, [...runtimes.values()]) }),
   shutdown: async ({ timeoutMs }) => {
     for (const runtime of runtimes.values()) runtime.stopAccepting();
     const drain = { ms: 0, reasonCode: REASON.serverShuttingDown, serverReferences: [] };
@@ -254,6 +257,7 @@ const context: WorkerContext = {
     new LoginGate(new LoginMemory(boot.logins), { userBurst: CHECKS_AT_ONCE, userEveryMs: CHECK_EVERY_MS }),
   ),
   retained,
+  bans,
   barrier,
   logger: link.logger,
   probePrefix: boot.probePrefix,

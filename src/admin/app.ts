@@ -35,17 +35,18 @@ import type { Call, Reply, Route } from './http/route.ts';
 import { parseOrRefuse } from './http/validation.ts';
 import type { Login } from './login/identity.ts';
 import { LoginDesk } from './login/login.ts';
-import { accessRoutes } from './routes/access.ts';
+import { accessRoutes } from './routes/access/acl.ts';
+import { banRoutes } from './routes/access/bans.ts';
+import { loginRoutes } from './routes/access/login.ts';
+import { userRoutes } from './routes/access/users.ts';
 import { changeRoutes } from './routes/changes.ts';
 import { clusterRoutes } from './routes/cluster.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { endpointRoutes } from './routes/endpoints.ts';
-import { loginRoutes } from './routes/login.ts';
 import { messageRoutes } from './routes/messages.ts';
 import { restoringRoutes } from './routes/restoring.ts';
 import { systemRoutes } from './routes/system.ts';
 import { transferRoutes } from './routes/transfer.ts';
-import { userRoutes } from './routes/users.ts';
 import { watchRoutes } from './routes/watch.ts';
 
 export interface AppOptions {
@@ -86,6 +87,7 @@ export function createRoutes(options: AppOptions, desk: LoginDesk): Route[] {
     ...messageRoutes(control),
     ...accessRoutes(control),
     ...userRoutes(control),
+    ...banRoutes(control),
     ...systemRoutes(control),
     ...clusterRoutes(control),
     ...loginRoutes(desk),

@@ -17,7 +17,9 @@ export type WordKind =
   | 'aclAction'
   | 'topic'
   | 'clients'
-  | 'userName';
+  | 'userName'
+  | 'banSubject'
+  | 'banned';
 
 /** Everything that a command runs with. */
 export interface CommandCall {

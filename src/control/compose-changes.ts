@@ -1,6 +1,7 @@
 /** Second part of the control plane: the parts that change the configuration, here and on the other nodes. */
 
 import type { Bus } from '../bus/bus.ts';
+import { Bans } from './bans/bans.ts';
 import { ChangeRunner } from './changes/change-runner.ts';
 import { Confirmations } from './changes/confirmations.ts';
 import { Rollback } from './changes/rollback.ts';
@@ -27,6 +28,7 @@ export interface ChangeParts {
   confirmations: Confirmations;
   keeper: HistoryKeeper;
   users: Users;
+  bans: Bans;
 }
 
 export function composeChanges(options: ControlOptions, listening: ListeningParts): ChangeParts {
@@ -52,6 +54,15 @@ export function composeChanges(options: ControlOptions, listening: ListeningPart
   });
   const keepsSecretsInClear = sealer.keyId === null && settings.store.storeType !== 'MEMORY';
   const transfer = new Transfer({ desired, supervisors, changes, sealer, keepsSecretsInClear, node });
+  const documents = new DocumentChanges({
+    store: store.documents,
+    learn: async () => {
+      await listening.follower.follow();
+      await listening.bans.obeyed();
+    },
+    node,
+    spread: async (revision, waitMs) => (cluster === null ? [] : learned(await cluster.askAll('documents', { revision }, waitMs))),
+  });
   return {
     facts,
     cluster,
@@ -59,17 +70,8 @@ export function composeChanges(options: ControlOptions, listening: ListeningPart
     rollback: new Rollback({ desired, supervisors, changes, keepsSecretsInClear }),
     transfer,
     confirmations: new Confirmations({ desired, changes, logger }),
-    users: new Users({
-      store: store.documents,
-      directory: listening.directory,
-      follower: listening.follower,
-      documents: new DocumentChanges({
-        store: store.documents,
-        learn: () => listening.follower.follow(),
-        node,
-        spread: async (revision, waitMs) => (cluster === null ? [] : learned(await cluster.askAll('documents', { revision }, waitMs))),
-      }),
-    }),
+    users: new Users({ store: store.documents, directory: listening.directory, follower: listening.follower, documents }),
+    bans: new Bans({ copy: listening.copy, keeper: listening.bans, documents }),
     keeper: new HistoryKeeper({ store, desired, limits: settings.history, isRead: () => transfer.isReading, logger }),
   };
 }

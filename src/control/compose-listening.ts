@@ -3,9 +3,11 @@
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { processNumber, type RelayBoot } from '../bus/relay.ts';
+import { BAN_KIND } from '../endpoint/bans/ban.ts';
 import { MetricsCollector } from '../metrics/collect.ts';
 import type { Settings } from '../settings/settings.ts';
 import { type DocumentCopy, openDocumentCopy } from '../storage/local/document-copy.ts';
+import { BanKeeper } from './bans/ban-keeper.ts';
 import type { ControlOptions } from './control-options.ts';
 import { DocumentFollower } from './documents/follower.ts';
 import { wordOfDocument } from './documents/words.ts';
@@ -27,6 +29,7 @@ export interface ListeningParts {
   copy: DocumentCopy;
   directory: UserDirectory;
   follower: DocumentFollower;
+  bans: BanKeeper;
   /** name of this process in the cluster, made anew at each start */
   incarnation: string;
   access: AccessPool;
@@ -59,7 +62,9 @@ export function composeListening({ settings, version, store, isStoreShared, work
     copy,
     logger,
     intervalMs: isStoreShared && isPeriodic ? intervalMs : null,
+    reported: new Set([BAN_KIND]),
   });
+  const bans = new BanKeeper({ copy, store: store.documents, follower, node: node.name, logger });
   const directory = new UserDirectory(copy, sealer, () => follower.isKnown);
   const probePrefix = newProbePrefix();
   const incarnation = randomUUID();
@@ -72,6 +77,7 @@ export function composeListening({ settings, version, store, isStoreShared, work
     relay: relayBoot(settings, incarnation),
     memoryBudget: node.memoryBudget,
     logger,
+    prepare: (worker, deadline) => bans.attach(worker, deadline),
     questions: { 'access.verify': (job) => access.verify(job), 'access.ask': (job) => access.ask(directory.lookUp(job)) },
   });
   const collector = new MetricsCollector();
@@ -84,6 +90,7 @@ export function composeListening({ settings, version, store, isStoreShared, work
     copy,
     directory,
     follower,
+    bans,
     incarnation,
     access,
     probePrefix,

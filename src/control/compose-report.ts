@@ -26,7 +26,7 @@ export interface ReportParts {
 
 export function composeReport(options: ControlOptions, listening: ListeningParts, { facts, cluster, keeper }: ChangeParts): ReportParts {
   const { settings, version, logger, linesLost } = options;
-  const { probePrefix, threads, collector, desired, supervisors, driver, reconciler, certificates, follower } = listening;
+  const { probePrefix, threads, collector, desired, supervisors, driver, reconciler, certificates, follower, bans } = listening;
   const node = settings.node.name;
   const hub = watchEvents(new WatchHub(node), listening, cluster);
   const clients = new Clients(threads, node);
@@ -63,7 +63,10 @@ export function composeReport(options: ControlOptions, listening: ListeningParts
     clients,
     cluster,
     view,
-    learn: (revision) => follower.reach(revision),
+    learn: async (revision) => {
+      await follower.reach(revision);
+      await bans.obeyed();
+    },
   });
   const everyClient = new ClientsEverywhere({ node, own: clients, cluster });
   return { hub, clients, everyClient, systemTopics, watchdog, monitor, nodes };

@@ -58,6 +58,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       clients: report.everyClient,
       watch: report.hub,
       users: changes.users,
+      bans: changes.bans,
     };
     const announceAdmin = (port: number) => {
       changes.facts.adminPort = port;
@@ -72,7 +73,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
 /** @returns the number of endpoints that were written from the configuration file to an empty store */
 async function startAll(
   { settings, logger }: ControlOptions,
-  { threads, desired, driver, reconciler, follower }: ListeningParts,
+  { threads, desired, driver, reconciler, follower, bans }: ListeningParts,
   { confirmations }: ChangeParts,
 ): Promise<number> {
   // The session worker starts while the store is read. Endpoint workers start beside it, and are used only when it is up.
@@ -90,9 +91,11 @@ async function startAll(
   if (away === null) await confirmations.undoOverdue();
   // Clients may log in as soon as the endpoints listen.
   if (away === null) await new Deadline(USERS_TIMEOUT_MS).reaches(follower.follow().catch(() => {}));
+  await bans.load();
   await Promise.all([sessionUp, startEndpoints(desired, driver), recommendQueueMigration(logger)]);
   reconciler.start();
   follower.start();
+  bans.start();
   confirmations.start();
   return seeded;
 }
@@ -107,7 +110,7 @@ async function startEndpoints(desired: DesiredState, driver: Driver): Promise<vo
 async function stopAll(
   timeoutMs: number,
   logger: Logger,
-  { access, threads, supervisors, reconciler, certificates, follower, copy }: ListeningParts,
+  { access, threads, supervisors, reconciler, certificates, follower, bans, copy }: ListeningParts,
   { cluster, confirmations, keeper }: ChangeParts,
   { hub, clients, systemTopics, watchdog, monitor }: ReportParts,
 ): Promise<boolean> {
@@ -118,7 +121,9 @@ async function stopAll(
   systemTopics.close();
   hub.close();
   const deadline = new Deadline(timeoutMs);
-  await deadline.reaches(Promise.all([reconciler.close(), follower.close(), confirmations.close(), certificates.close(), keeper.close()]));
+  await deadline.reaches(
+    Promise.all([reconciler.close(), bans.close(), follower.close(), confirmations.close(), certificates.close(), keeper.close()]),
+  );
   const stopped = Promise.all(
     supervisors.all().map(async (supervisor) => {
       const { last } = supervisor;

@@ -1,4 +1,6 @@
-/** IP addresses as limits count them: one number for each unit that one owner holds. */
+/** IP addresses as numbers: as limits count them, one for each unit that one owner holds, and as networks. */
+
+import { isIP } from 'node:net';
 
 /** Prefix of the number of an IPv4 address. No IPv6 /64 begins with it: RFC 4291 section 2.5.5 reserves the block. */
 const IPV4 = 1n << 32n;
@@ -83,4 +85,68 @@ function partsOf(text: string): number[] | null {
     else return null;
   }
   return groups;
+}
+
+/** A network of addresses, as 128 bits: IPv4 stands inside ::ffff:0:0/96, so that both forms of one address are the same. */
+export interface Network {
+  /** the bits behind the prefix are 0 */
+  bits: bigint;
+  /** 0..128 */
+  prefix: number;
+}
+
+const BITS = 128;
+const MAPPED = 0xffffn << 32n;
+const MAPPED_BITS = 96;
+
+/** The 128 bits of an address, without its zone; null when the text is no IP address. */
+export function addressBits(address: string): bigint | null {
+  if (!address.includes(':')) {
+    const value = ipv4(address);
+    return value === null ? null : MAPPED | BigInt(value);
+  }
+  const groups = groupsOf(address);
+  return groups === null ? null : joined(groups);
+}
+
+/** Clears the bits behind a prefix. */
+export function maskedBits(bits: bigint, prefix: number): bigint {
+  const rest = BigInt(BITS - prefix);
+  return (bits >> rest) << rest;
+}
+
+/** Reads an address or a network (`10.0.0.0/8`); null when the text is neither. A single address has the prefix 128. */
+export function readNetwork(text: string): Network | null {
+  const match = /^([^/%]+)(?:\/(\d{1,3}))?$/.exec(text);
+  if (match === null) return null;
+  const [, address = '', given] = match;
+  const bits = isIP(address) === 0 ? null : addressBits(address);
+  if (bits === null) return null;
+  const width = address.includes(':') ? BITS : BITS - MAPPED_BITS;
+  const length = given === undefined ? width : Number(given);
+  if (length > width) return null;
+  const prefix = length + BITS - width;
+  return { bits: maskedBits(bits, prefix), prefix };
+}
+
+/** The one text of a network: IPv4 with dots, IPv6 as RFC 5952 writes it, a prefix where it is no single address. */
+export function networkText({ bits, prefix }: Network): string {
+  if (prefix >= MAPPED_BITS && bits >> 32n === 0xffffn) {
+    const octets = [24n, 16n, 8n, 0n].map((shift) => (bits >> shift) & 0xffn).join('.');
+    return prefix === BITS ? octets : `${octets}/${prefix - MAPPED_BITS}`;
+  }
+  const groups = Array.from({ length: GROUPS }, (_, at) => ((bits >> BigInt((GROUPS - 1 - at) * 16)) & 0xffffn).toString(16));
+  return prefix === BITS ? shortened(groups) : `${shortened(groups)}/${prefix}`;
+}
+
+/** Writes the longest run of zero groups as `::` (RFC 5952). */
+function shortened(groups: readonly string[]): string {
+  let best = { at: 0, length: 0 };
+  for (let at = 0; at < GROUPS; at++) {
+    let length = 0;
+    while (groups[at + length] === '0') length++;
+    if (length > best.length) best = { at, length };
+  }
+  if (best.length < 2) return groups.join(':');
+  return `${groups.slice(0, best.at).join(':')}::${groups.slice(best.at + best.length).join(':')}`;
 }

@@ -50,6 +50,7 @@ export const COUNTER_NAMES = [
   'heldBytes',
   'retainedTimeout',
   'loginExpired',
+  'refusedBanned',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];
@@ -82,6 +83,7 @@ export const CONNECTION_ERRORS = {
   address_rate: 'refusedAddressRate',
   retained_timeout: 'retainedTimeout',
   login_expired: 'loginExpired',
+  banned: 'refusedBanned',
   tls_handshake: 'tlsHandshakeFailed',
   tls_timeout: 'tlsTimeout',
   tls_client_certificate: 'tlsClientCertificate',

@@ -18,3 +18,29 @@ export class Unlogged {
     return noted;
   }
 }
+
+/** Causes that are told apart between two log lines; the events of further ones are counted together. */
+const CAUSES_MAX = 10;
+const OTHER_CAUSES = 'others';
+
+/** Events by cause, so that a frequent cause does not hide another one. */
+export class UnloggedCauses {
+  readonly #causes = new Map<string, Unlogged>();
+
+  note(cause: string, last: string): void {
+    const name = this.#causes.has(cause) || this.#causes.size < CAUSES_MAX ? cause : OTHER_CAUSES;
+    let unlogged = this.#causes.get(name);
+    if (unlogged === undefined) {
+      unlogged = new Unlogged();
+      this.#causes.set(name, unlogged);
+    }
+    unlogged.note(last);
+  }
+
+  /** The events since the last call, which the caller now logs. */
+  take(): { cause: string; count: number; last: string }[] {
+    const noted = [...this.#causes].map(([cause, unlogged]) => ({ cause, ...(unlogged.take() ?? { count: 0, last: '' }) }));
+    this.#causes.clear();
+    return noted;
+  }
+}

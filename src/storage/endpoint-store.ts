@@ -48,7 +48,7 @@ export type StoreChange = { kind: 'put'; endpoint: Endpoint } | { kind: 'remove'
 export interface ChangeMeta {
   action: 'add' | 'update' | 'remove' | 'enable' | 'disable' | 'import' | 'rollback' | 'restore' | 'seed';
   actor: string;
-  source: 'http' | 'nats' | 'file' | 'rollback' | 'import';
+  source: 'http' | 'nats' | 'file' | 'rollback' | 'import' | 'node';
   node: string;
   requestId: string;
   reason: string | null;

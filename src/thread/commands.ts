@@ -2,6 +2,7 @@
 
 import type { MessagePort } from 'node:worker_threads';
 import type { RelayBoot, RelayedNode, RelayReport } from '../bus/relay.ts';
+import type { BanChange } from '../endpoint/bans/ban-index.ts';
 import type { AclConfig, AuthConfig, Encryption, Endpoint } from '../endpoint/endpoint.ts';
 import type { WireError } from '../kernel/errors.ts';
 import type { LogFields, LogLevel } from '../kernel/logger.ts';
@@ -171,6 +172,8 @@ export interface Commands {
   'clients.describe': { params: WireClientNames; result: WireClient[] };
   /** Disconnects clients by identifier with 0x98; null = every namespace. */
   'clients.close': { params: { ids: string[]; namespace: string | null }; result: { closed: number } };
+  /** Endpoint workers: bans that are new, have another end, or are gone. Clients that new ones are about are disconnected. */
+  'bans.take': { params: { changes: BanChange[] }; result: { kicked: number } };
   /** Finds those of the identifiers that are connected here; namespace null = in every namespace. */
   'clients.find': {
     params: { ids: string[]; namespace: string | null };

@@ -153,6 +153,16 @@ test('users of the store', async () => {
   expect((await ask<{ changes: unknown[] }[]>('GET', '/api/users/history'))[0]!.changes).toHaveLength(1);
 });
 
+test('bans', async () => {
+  await ask('POST', '/api/bans', { clientId: 'x', namespace: 'n', until: Date.now() + 60_000, reason: 'r' });
+  await ask('POST', '/api/bans/add', { bans: [{ address: '10.0.0.0/8' }, { usernamePattern: 'a*', until: null }], reason: 'list' });
+  await ask('POST', '/api/bans', { clientId: '' }, 400);
+  expect(await ask('GET', '/api/bans?by=address&limit=1')).toMatchObject({ total: 3 });
+  await ask('POST', '/api/bans/remove', { clientId: 'x', namespace: 'n' });
+  await ask('DELETE', '/api/bans?address=10.0.0.0%2F8');
+  await ask('DELETE', '/api/bans?address=10.0.0.0%2F8', undefined, 404);
+});
+
 test('no route with an answer in JSON is missing above', () => {
   const withData = routes.filter(({ answer }) => answer.data !== undefined);
   expect([...asked].sort()).toEqual(withData.map(({ method, path }) => `${method.toUpperCase()} ${path}`).sort());

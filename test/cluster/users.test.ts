@@ -58,6 +58,26 @@ test('two nodes change one user at once: one wins, the other gets 412; without I
   expect((await users(2, 'GET', '/get?username=ann')).data['user']).toMatchObject({ comment: 'free', groups: ['g'] });
 });
 
+test('a ban disconnects on every node, and ends everywhere', async () => {
+  const clients = await Promise.all([0, 1, 2].map((node) => RawClient.open('tcp', port, 5, `127.0.0.${10 + node}`)));
+  for (const client of clients) await client.handshake({ clientId: uid('bad'), username: 'ann', password: 'one' });
+  const ban = async (node: number, method: string, path: string, body?: unknown) =>
+    (await cluster.nodes[node]!.api(method, `/api/bans${path}`, body)).body as { data: { nodes: unknown[]; total: number } };
+  const { data } = await ban(1, 'POST', '', { username: 'ann' });
+  expect(data.nodes).toHaveLength(3);
+  for (const client of clients) expect(await client.closed()).toMatchObject([{ code: 0x98 }]);
+  expect(await Promise.all([0, 1, 2].map((node) => code(node, 'ann', 'one')))).toEqual([0x8a, 0x8a, 0x8a]);
+  await ban(2, 'POST', '', { address: '127.0.0.10' });
+  await ban(0, 'DELETE', '?username=ann');
+  expect(await Promise.all([0, 1, 2].map((node) => code(node, 'ann', 'one')))).toEqual([0x8a, 0, 0]);
+  await cluster.nodes[0]!.kill('SIGKILL');
+  await cluster.again(0);
+  expect(await code(0, 'ann', 'one')).toBe(0x8a);
+  await ban(0, 'DELETE', '?address=127.0.0.10');
+  expect((await ban(1, 'GET', '')).data.total).toBe(0);
+  expect(await code(0, 'ann', 'one')).toBe(0);
+}, 30_000);
+
 test('without the store logins work, also after a restart, and changes are refused; later the node catches up', async () => {
   await cluster.nats.servers[0]!.kill();
   await cluster.nodes[1]!.kill('SIGKILL');

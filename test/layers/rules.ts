@@ -27,6 +27,7 @@ export const FLOORS: Readonly<Record<string, Readonly<Record<string, readonly st
   'src/control': {
     cluster: ['clients', 'listening', 'state', 'tls', 'probe', 'contract'],
     users: ['documents', 'contract'],
+    bans: ['documents', 'contract'],
     documents: ['contract'],
     transfer: ['changes', 'listening', 'state', 'contract'],
     report: ['clients', 'listening', 'state', 'workers', 'log', 'contract'],
@@ -130,6 +131,9 @@ export const CLOCK = 'src/kernel/clock.ts';
  */
 export const WALL_CLOCK_READERS: readonly string[] = [
   'src/admin/login/tokens.ts',
+  'src/cli/commands/access/ban.ts',
+  'src/control/bans/ban-keeper.ts',
+  'src/control/bans/bans.ts',
   'src/control/changes/change-transaction.ts',
   'src/control/state/waiting-changes.ts',
   'src/control/cluster/alone.ts',
@@ -162,6 +166,8 @@ export const WALL_CLOCK_READERS: readonly string[] = [
   'src/storage/sql/sql-store.ts',
   'workers/endpoint/access/verdict-cache.ts',
   'workers/endpoint/client/client.ts',
+  // The end of a ban is a moment that a person has named.
+  'workers/endpoint/runtime/take-bans.ts',
   // The end of a login is a moment that a server has named.
   'workers/endpoint/client/online/identity.ts',
   'workers/task/asking/http/read-answer.ts',

@@ -3,7 +3,7 @@
 /** `read` takes parameters; `ask` has a body and changes no endpoint; `change` has a body and makes a revision. */
 type Kind = 'read' | 'ask' | 'change';
 
-/** Each name is the route `/api/endpoints/<name>`, `/api/<name>` for those about clients, or `/api/users/<name>`. */
+/** Each name is the route `/api/endpoints/<name>`, `/api/<name>` for those about clients, or `/api/users/<name>` and `/api/bans/<name>`. */
 export const BUS_OPERATIONS = {
   add: 'change',
   update: 'change',
@@ -34,13 +34,16 @@ export const BUS_OPERATIONS = {
   'users-remove': 'change',
   'users-import': 'change',
   'users-rollback': 'change',
+  bans: 'read',
+  'bans-add': 'change',
+  'bans-remove': 'change',
 } as const satisfies Record<string, Kind>;
 
 const ABOUT_CLIENTS: ReadonlySet<string> = new Set(['clients', 'check', 'close']);
 
 /** The route of an operation. */
 export const pathOf = (name: string): string => {
-  if (name.startsWith('users')) return `/api/${name.replace('-', '/')}`;
+  if (/^(?:users|bans)\b/.test(name)) return `/api/${name.replace('-', '/')}`;
   return ABOUT_CLIENTS.has(name) ? `/api/${name}` : `/api/endpoints/${name}`;
 };
 

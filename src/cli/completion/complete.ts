@@ -6,6 +6,7 @@ import { findOption, optionsOf, splitOption } from '../arguments.ts';
 import { commandName, GROUPS, topWords } from '../catalogue.ts';
 import type { Command, WordKind } from '../command.ts';
 import { ACL_ACTIONS } from '../commands/access/acl.ts';
+import { BAN_WORDS } from '../commands/access/ban.ts';
 import { PLANNED } from '../commands/endpoint-change.ts';
 import { KEYS, keyInfo } from '../input/endpoint-keys.ts';
 import type { OptionSpec } from '../option.ts';
@@ -130,6 +131,8 @@ async function ofKind(kind: WordKind, words: readonly string[], current: string,
       return plain(PLANNED);
     case 'aclAction':
       return plain(ACL_ACTIONS);
+    case 'banSubject':
+      return plain(Object.keys(BAN_WORDS));
     case 'shell':
       return plain(Object.keys(SCRIPTS));
     case 'file':

@@ -1,5 +1,6 @@
-/** The requests that the admin API makes to the node, as six interfaces. A route takes only the interfaces that it calls. */
+/** The requests that the admin API makes to the node, as seven interfaces. A route takes only the interfaces that it calls. */
 
+import type { BanRequests } from './ban-requests.ts';
 import type { ChangeRequests } from './change-requests.ts';
 import type { ClientRequests } from './client-requests.ts';
 import type { ClusterReads } from './cluster-reads.ts';
@@ -14,4 +15,5 @@ export interface ControlPlane {
   readonly clients: ClientRequests;
   readonly watch: EventWatch;
   readonly users: UserRequests;
+  readonly bans: BanRequests;
 }

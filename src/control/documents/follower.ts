@@ -1,6 +1,7 @@
 /** Keeps this node's copy of the documents in step with the store. One read at a time; the copy stays as it was when a read fails. */
 
 import { pause } from '../../kernel/deadline.ts';
+import { Emitter, type Subscribable } from '../../kernel/emitter.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { DocumentRow, DocumentStore } from '../../storage/documents/document-store.ts';
@@ -12,6 +13,8 @@ export interface FollowerOptions {
   logger: Logger;
   /** milliseconds between two reads of a store that other processes write to; null: it is read when woken, and after a failure */
   intervalMs: number | null;
+  /** kinds of documents whose changes `changed` reports */
+  reported: ReadonlySet<string>;
 }
 
 /** Versions of one page, as far as the store gives them at once. */
@@ -22,6 +25,9 @@ const SEQ_END = 2 ** 31 - 1;
 const RETRY_MS = 1_000;
 
 export class DocumentFollower {
+  readonly #changed = new Emitter<[names: ChangedDocument[] | null]>();
+  /** The copy has changed: these documents of the reported kinds; null: any of them may have. */
+  readonly changed: Subscribable<[names: ChangedDocument[] | null]> = this.#changed;
   readonly #options: FollowerOptions;
   readonly #closing = new AbortController();
   #reading: Promise<void> | null = null;
@@ -117,6 +123,19 @@ export class DocumentFollower {
     }
   }
 
+  /** Passes pages on, and notes the documents of the reported kinds. */
+  async *#noted(
+    pages: AsyncGenerator<readonly DocumentRow[], CopyPlace>,
+    names: ChangedDocument[],
+  ): AsyncGenerator<readonly DocumentRow[], CopyPlace> {
+    for (;;) {
+      const page = await pages.next();
+      if (page.done === true) return page.value;
+      for (const { kind, key } of page.value) if (this.#options.reported.has(kind)) names.push({ kind, key });
+      yield page.value;
+    }
+  }
+
   async #readNow(): Promise<void> {
     const { store, copy } = this.#options;
     const state = await store.state();
@@ -124,13 +143,19 @@ export class DocumentFollower {
     const isSame = life === state.life && revision <= state.revision && revision >= state.floor;
     if (isSame && revision === state.revision) return;
     try {
-      await copy.take(pagesOf(store, isSame ? revision : 0, isSame ? null : state.floor), !isSame);
+      const names: ChangedDocument[] = [];
+      await copy.take(this.#noted(pagesOf(store, isSame ? revision : 0, isSame ? null : state.floor), names), !isSame);
+      if (!isSame) this.#changed.emit(null);
+      else if (names.length > 0) this.#changed.emit(names);
     } catch (error) {
       await copy.undo();
       throw error;
     }
   }
 }
+
+/** The name of a document. */
+export type ChangedDocument = Pick<DocumentRow, 'kind' | 'key'>;
 
 /** @param floor of the store when a copy begins anew: a removal may have been missed when it has moved since; null: of no interest */
 async function* pagesOf(store: DocumentStore, revision: number, floor: number | null): AsyncGenerator<readonly DocumentRow[], CopyPlace> {

@@ -29,6 +29,7 @@ import type { RequestContext } from '../contract/request-parts.ts';
 import type { UserRequests, UsersQuery } from '../contract/user-requests.ts';
 import type { DocumentChanges } from '../documents/document-changes.ts';
 import type { DocumentFollower } from '../documents/follower.ts';
+import { readPlace, writePlace } from '../documents/words.ts';
 import type { KnownUser, UserDirectory } from './directory.ts';
 
 export interface UsersOptions {
@@ -311,18 +312,4 @@ function readRollback(body: unknown): { revision: number; isDryRun: boolean } {
   if (typeof dryRun !== 'boolean') problems.add('dryRun', 'must be true or false');
   problems.throwIfAny('rollback');
   return { revision: revision as number, isDryRun: dryRun === true };
-}
-
-function writePlace({ word, key }: ListPlace): string {
-  return Buffer.from(JSON.stringify([word, key])).toString('base64url');
-}
-
-function readPlace(text: string): ListPlace {
-  try {
-    const [word, key] = JSON.parse(Buffer.from(text, 'base64url').toString()) as unknown[];
-    if (typeof word === 'string' && typeof key === 'string') return { word, key };
-  } catch {
-    // the error below
-  }
-  throw new FluxError('invalid', 'after is not the end of a page', { issues: [{ path: 'after', message: 'is not `next` of an answer' }] });
 }

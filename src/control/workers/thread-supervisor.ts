@@ -29,6 +29,8 @@ export interface ThreadSupervisorOptions {
   relay: RelayBoot | null;
   logger: Logger;
   questions: QuestionHandlers;
+  /** Makes an endpoint worker ready for its first endpoint. */
+  prepare?: (worker: WorkerHandle, deadline: Deadline) => Promise<void>;
   /** see `WorkerBoot` */
   probePrefix: string;
   /** bytes that clients may make the node hold; null: a share of the machine's memory */
@@ -138,6 +140,7 @@ export class ThreadSupervisor {
       if (!(await deadline.reaches(this.#sessionUp))) throw new FluxError('timeout', 'the session worker is not available');
       if (!taken.isUsable) throw new FluxError('unavailable', `${taken.name} has ended`);
       await this.#mesh.join(taken, Math.min(JOIN_TIMEOUT_MS, deadline.leftMs));
+      await this.#options.prepare?.(taken, deadline);
       return taken;
     } catch (error) {
       void this.release(taken, deadline.leftMs);

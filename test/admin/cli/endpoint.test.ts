@@ -171,6 +171,24 @@ test('on a terminal a table is coloured, and cut to its width; NO_COLOR is respe
   expect((await onTerminal('endpoint list', held.broker.dir, '')).output).toContain('\u001b[32mlistening\u001b[0m');
 });
 
+test('ban add, list and remove', async () => {
+  expect(printed(await run('ban add address ::ffff:10.1.2.3/104 --for 1h --reason scan'))).toMatch(
+    /^banned: address 10\.0\.0\.0\/8 until 2/,
+  );
+  expect(printed(await run("ban add client-pattern 'bot-*' --namespace 7"))).toBe('banned: client-pattern bot-*\n');
+  const table = cells(printed(await run('ban list')));
+  expect(table[0]).toEqual(['BAN', 'OF', 'NAMESPACE', 'UNTIL', 'BY', 'REASON']);
+  expect(table[1]?.slice(0, 2)).toEqual(['address', '10.0.0.0/8']);
+  expect(await json('ban list --by client-pattern')).toMatchObject({ bans: [{ clientIdPattern: 'bot-*', namespace: '7', until: null }] });
+  expect(printed(await run('ban list -q'))).toBe('10.0.0.0/8\nbot-*\n');
+  expect((await run('ban remove client-pattern bot-*')).code).toBe(1);
+  expect(printed(await run('ban remove client-pattern bot-* --namespace 7'))).toBe('removed\n');
+  expect(printed(await run('ban remove address 10.0.0.0/8 -q'))).toBe('');
+  for (const line of ['ban add', 'ban add x y', 'ban add client', 'ban add client a b', 'ban add client a --for 1h --until 2030-01-01'])
+    expect([line, (await run(line)).code]).toEqual([line, 2]);
+  expect(await run('ban add client a --until 2001-01-01')).toMatchObject({ code: 1, stderr: expect.stringContaining('is in the past') });
+});
+
 test('acl test: the word, the reason and the rule', async () => {
   const rule = { permission: 'deny', subject: { type: 'user', value: 'eve' }, action: 'pubsub', topic: 'a/#' };
   writeFileSync(join(held.broker.dir, 'rules.json'), JSON.stringify({ aclConfig: [rule] }));

@@ -107,7 +107,7 @@ export function standInControl(overrides: Partial<AllRequests> = {}): { control:
     connected: async ({ page, size }) => ({ answer: { data: [], total: 0, page, size }, unreachable: [] }),
     ...overrides,
   };
-  return { control: { changes: all, reads: all, cluster: all, clients: all, watch: all, users: NO_USERS }, seen };
+  return { control: { changes: all, reads: all, cluster: all, clients: all, watch: all, users: NO_USERS, bans: NO_BANS }, seen };
 }
 
 const refuseUsers = (): never => {
@@ -124,6 +124,8 @@ const NO_USERS: ControlPlane['users'] = {
   history: refuseUsers,
   rollback: refuseUsers,
 };
+
+const NO_BANS: ControlPlane['bans'] = { list: refuseUsers, add: refuseUsers, remove: refuseUsers };
 
 export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
   const settings = testSettings({ areEndpointsGiven: true });

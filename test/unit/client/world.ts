@@ -20,6 +20,7 @@ import { DurableBarrier } from '../../../workers/endpoint/durable/durable-barrie
 import { dispatch } from '../../../workers/endpoint/handlers/dispatch.ts';
 import { type ClaimAnswer, Directory } from '../../../workers/endpoint/identifiers/directory.ts';
 import { RetainedQueries } from '../../../workers/endpoint/retained/queries.ts';
+import { createBanIndex } from '../../../workers/endpoint/runtime/take-bans.ts';
 import { Mesh } from '../../../workers/shared/mesh/mesh.ts';
 import { heldMessages } from '../../../workers/shared/messages/message.ts';
 import { Namespace } from '../../../workers/shared/routing/namespace.ts';
@@ -147,6 +148,7 @@ export class World {
         new LoginGate(new LoginMemory(createLoginMemory()), { userBurst: 10, userEveryMs: 200 }),
       ),
       retained: new RetainedQueries(mesh),
+      bans: createBanIndex(),
       barrier: new DurableBarrier(mesh),
       logger,
       memory: new MemoryBudget(createMemoryBlock(1e9), 0, heldMessages, () => ({ used: 0, limit: 1 })),

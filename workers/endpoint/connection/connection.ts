@@ -47,7 +47,7 @@ export interface ConnectionClient {
 }
 
 /** The reason of a refusal, which waits until CONNECT shows the protocol version of the answer. */
-export type Refusal = 'connection_limit' | 'connection_rate' | 'address_limit' | 'address_rate';
+export type Refusal = 'connection_limit' | 'connection_rate' | 'address_limit' | 'address_rate' | 'banned';
 
 /** The terms on which a connection was let in: with a place under the limits, or without one, only to learn the reason of its refusal. */
 export interface Admission {

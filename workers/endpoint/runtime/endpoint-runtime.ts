@@ -75,7 +75,7 @@ export class EndpointRuntime implements ListenerHost {
   constructor(worker: WorkerContext, config: EndpointRuntimeConfig, memory: EndpointMemory) {
     this.#worker = worker;
     const namespace = worker.mesh.namespace(config.endpoint.namespace);
-    this.#gate = new Gate(memory);
+    this.#gate = new Gate(memory, worker.bans);
     this.context = new EndpointContext(config, namespace, new Float64Array(memory.counters), this.#gate.limits);
   }
 
@@ -346,7 +346,9 @@ export class EndpointRuntime implements ListenerHost {
       this.#worker.logger.warn(`Endpoint ${port}: TLS handshakes failed: client certificate refused: ${reason}`, unlogged.take() ?? {});
     }
     this.#unloggedCertificates.clear();
-    for (const { strangers } of [this.context, ...this.#formerContexts]) {
+    for (const { strangers, banned } of [this.context, ...this.#formerContexts]) {
+      for (const { cause, ...noted } of banned.take())
+        this.#worker.logger.warn(`Endpoint ${port}: clients were refused or disconnected: ${cause}`, noted);
       const unlogged = strangers.take();
       if (unlogged !== null) this.#worker.logger.warn(`Endpoint ${port}: connections did not begin with CONNECT and were closed`, unlogged);
     }

@@ -1,5 +1,6 @@
 /** Admits connections: counts the places of an endpoint, and of each address at it, over all workers; reports refusals to the log. */
 
+import type { BanIndex } from '../../../src/endpoint/bans/ban-index.ts';
 import { connectionsPerAddress, ratePerAddress } from '../../../src/endpoint/defaults.ts';
 import { addressKey, isLoopback } from '../../../src/kernel/address.ts';
 import { steadyMicros } from '../../../src/kernel/clock.ts';
@@ -24,22 +25,26 @@ const COUNTERS: Record<Refusal, CounterName> = {
   connection_rate: 'refusedConnectionRate',
   address_limit: 'refusedAddressLimit',
   address_rate: 'refusedAddressRate',
+  banned: 'refusedBanned',
 };
 const TOLD: Record<Refusal, Admission> = {
   connection_limit: { refusal: 'connection_limit', slot: NO_SLOT },
   connection_rate: { refusal: 'connection_rate', slot: NO_SLOT },
   address_limit: { refusal: 'address_limit', slot: NO_SLOT },
   address_rate: { refusal: 'address_rate', slot: NO_SLOT },
+  banned: { refusal: 'banned', slot: NO_SLOT },
 };
 
 export class Gate {
   readonly limits: SharedLimits;
   readonly #addresses: AddressTable;
+  readonly #bans: BanIndex;
   /** connections that wait for their refusal */
   #refused = 0;
   #lastAddress = '';
 
-  constructor(memory: Pick<EndpointMemory, 'limits' | 'addresses' | 'places'>) {
+  constructor(memory: Pick<EndpointMemory, 'limits' | 'addresses' | 'places'>, bans: BanIndex) {
+    this.#bans = bans;
     this.limits = new SharedLimits(memory.limits);
     this.#addresses = new AddressTable(memory.addresses, memory.places);
   }
@@ -59,18 +64,26 @@ export class Gate {
       return admission;
     }
     context.count(COUNTERS[refusal]);
-    this.limits.noteRefusal(refusal);
-    const isOfAddress = refusal === 'address_limit' || refusal === 'address_rate';
-    if (isOfAddress) this.#lastAddress = address;
+    const isOfAddress = refusal === 'address_limit' || refusal === 'address_rate' || refusal === 'banned';
+    if (refusal !== 'banned') {
+      this.limits.noteRefusal(refusal);
+      if (isOfAddress) this.#lastAddress = address;
+    }
     if (!canLearnWhy || this.#refused >= (isOfAddress ? REFUSED_ADDRESSES_MAX : REFUSED_AT_ONCE_MAX)) return null;
     this.#refused++;
     return admission;
   }
 
   /**
-   * Takes the place of the address first: an address over its limit must not use up the endpoint's. Loopback is exempt, for local proxies.
+   * Looks for a ban, then takes the place of the address first: an address over its limit must not use up the endpoint's. Loopback is exempt, for local proxies.
    */
-  #take({ config: { endpoint } }: EndpointContext, address: string): Admission {
+  #take(context: EndpointContext, address: string): Admission {
+    const { endpoint } = context.config;
+    const ban = this.#bans.findAddress(address);
+    if (ban !== null) {
+      context.banned.note(`ban of address ${ban.value}`, address);
+      return TOLD.banned;
+    }
     const nowUs = steadyMicros();
     const key = isLoopback(address) ? null : addressKey(address);
     const limits = { connections: connectionsPerAddress(endpoint), perSecond: ratePerAddress(endpoint) };

@@ -1,9 +1,10 @@
 /** State shared by all clients of a worker, and state shared by the clients of one endpoint. */
 
+import type { BanIndex } from '../../../../src/endpoint/bans/ban-index.ts';
 import type { Logger } from '../../../../src/kernel/logger.ts';
 import { type CounterName, SLOT } from '../../../../src/metrics/counters.ts';
 import type { SharedLimits } from '../../../../src/metrics/shared-limits.ts';
-import { Unlogged } from '../../../../src/metrics/unlogged.ts';
+import { Unlogged, UnloggedCauses } from '../../../../src/metrics/unlogged.ts';
 import type { EndpointRuntimeConfig } from '../../../../src/thread/commands.ts';
 import type { MemoryBudget } from '../../../../src/thread/memory-budget.ts';
 import type { StoreState } from '../../../../src/thread/store-state.ts';
@@ -25,6 +26,8 @@ export interface WorkerContext {
   readonly directory: Directory;
   readonly authenticator: Authenticator;
   readonly retained: RetainedQueries;
+  /** who may not connect */
+  readonly bans: BanIndex;
   readonly barrier: DurableBarrier;
   /** whether messages can be stored */
   readonly store: StoreState;
@@ -56,6 +59,8 @@ export class EndpointContext {
   wasOverShare = false;
   /** connections that did not begin with CONNECT */
   readonly strangers = new Unlogged();
+  /** refused and disconnected clients whose bans are not logged yet */
+  readonly banned = new UnloggedCauses();
 
   constructor(config: EndpointRuntimeConfig, namespace: Namespace, slots: Float64Array, limits: SharedLimits) {
     this.config = config;

@@ -8,6 +8,7 @@ import { EMPTY, Message } from '../../../shared/messages/message.ts';
 import type { PendingWill } from '../../../shared/session/pending-will.ts';
 import { sessionKey } from '../../../shared/session/session.ts';
 import type { Client } from '../../client/client.ts';
+import { banOf, noteBan } from '../../client/limits/bans.ts';
 import { NO_MEMORY } from '../../client/limits/client-memory.ts';
 import type { Refusal } from '../../connection/connection.ts';
 
@@ -19,6 +20,7 @@ const OVER_LIMIT: Record<Refusal, readonly [reasonCode: number, reasonString: st
   connection_rate: [REASON.connectionRateExceeded, 'Connection rate exceeded'],
   address_limit: [REASON.quotaExceeded, 'Too many connections from this address'],
   address_rate: [REASON.connectionRateExceeded, 'Too many connections a second from this address'],
+  banned: [REASON.banned, 'Banned'],
 };
 
 /** Refuses a connection that was over a limit when it came, and a CONNECT without room in the memory. */
@@ -30,6 +32,15 @@ export function isWithinLimits(client: Client, packet: ConnectPacket): boolean {
     client.refuse(REASON.quotaExceeded, NO_MEMORY);
   else return true;
   return false;
+}
+
+/** Refuses a banned client. @param clientId as far as it is known: the server or the login may give another one */
+export function isBanned(client: Client, clientId: string): boolean {
+  const ban = banOf(client, clientId);
+  if (ban === null) return false;
+  noteBan(client, clientId, ban);
+  client.refuse(REASON.banned, 'Banned', 'refusedBanned');
+  return true;
 }
 
 /** Bytes that the CONNECT makes the server keep, here and in the session worker. */

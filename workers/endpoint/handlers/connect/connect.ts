@@ -9,7 +9,7 @@ import type { HeldWill } from '../../../shared/wire/controls.ts';
 import type { Client } from '../../client/client.ts';
 import { HOLD } from '../../client/input/packet-reader.ts';
 import type { ClaimAnswer } from '../../identifiers/directory.ts';
-import { isAllowed, isWithinLimits, maySendWill } from './admission.ts';
+import { isAllowed, isBanned, isWithinLimits, maySendWill } from './admission.ts';
 import type { Connect } from './connack.ts';
 import { connectOf, takesConnack } from './connack.ts';
 import { authenticate } from './login.ts';
@@ -20,7 +20,7 @@ const RESPONSE_CONNECT = responseBase('connect');
 /** @throws ProtocolError; later errors end in client.fail() */
 export function handleConnect(client: Client, packet: ConnectPacket): void {
   client.beginConnect(packet);
-  if (!isWithinLimits(client, packet) || !isAllowed(client, packet)) return;
+  if (!isWithinLimits(client, packet) || !isAllowed(client, packet) || isBanned(client, packet.clientId)) return;
   // Later packets of the client wait until CONNACK is out.
   client.hold(HOLD.connect);
   // Without authentication nothing is awaited: each promise costs time in a storm of connections.
@@ -36,6 +36,8 @@ export function handleConnect(client: Client, packet: ConnectPacket): void {
 function nameAndClaim(client: Client, packet: ConnectPacket): void {
   const connect = connectOf(client, packet);
   client.name(connect.clientId, connect.keepAlive);
+  // The login may have changed the names, and a ban may be new.
+  if (isBanned(client, connect.clientId)) return;
   if (!takesConnack(client, connect) || !maySendWill(client, packet)) return;
   // The clean start would end the existing session in favour of a new one that cannot be stored.
   if (packet.cleanStart && !canBeStored(client, packet)) refuseUnstored(client);

@@ -1,15 +1,13 @@
 /** Routes about the users in the store (docs/users.md). */
 
 import { z } from '@hono/zod-openapi';
-import { importUsersSchema, userAnswerSchema, userChangeSchema, userHistorySchema, usersSchema } from '../../answers/users.ts';
-import type { ControlPlane } from '../../control/contract/control-plane.ts';
-import type { RequestContext } from '../../control/contract/request-parts.ts';
-import type { UserRequests } from '../../control/contract/user-requests.ts';
-import { FluxError } from '../../kernel/errors.ts';
-import { etagOf } from '../http/request.ts';
-import { type Call, controlRoute, type Reply, type Route, type RouteInfo, readRoute } from '../http/route.ts';
-import { queryInteger } from '../http/schemas.ts';
-import { etagHeaders } from './restoring.ts';
+import { importUsersSchema, userAnswerSchema, userChangeSchema, userHistorySchema, usersSchema } from '../../../answers/users.ts';
+import type { ControlPlane } from '../../../control/contract/control-plane.ts';
+import type { UserRequests } from '../../../control/contract/user-requests.ts';
+import { etagOf } from '../../http/request.ts';
+import { type Route, type RouteInfo, readRoute } from '../../http/route.ts';
+import { queryInteger } from '../../http/schemas.ts';
+import { type DocumentChangeCall, documentRoute, runDocumentChange } from './document-route.ts';
 
 const TAG = 'Users';
 /** Room for 100,000 users with some rules. */
@@ -52,36 +50,6 @@ const pageQuery = z.object({
 const LIMIT_DEFAULT = 100;
 const HISTORY_DEFAULT = 20;
 
-type Change = (body: unknown, context: RequestContext) => Promise<{ revision: number | null }>;
-
-/** Takes a reason from the body, too. */
-async function run(change: Change, body: unknown, { context, mustExist }: Call): Promise<Reply> {
-  if (mustExist)
-    throw new FluxError('invalid', 'If-Match: * is not for users: name a revision', {
-      issues: [{ path: 'If-Match', message: 'must be a revision' }],
-    });
-  const given = (body as { reason?: unknown }).reason;
-  if (given !== undefined && (typeof given !== 'string' || given.length > 1000))
-    throw new FluxError('invalid', 'Invalid user: reason: must be a text', {
-      issues: [{ path: 'reason', message: 'must be a text of at most 1000 characters' }],
-    });
-  const data = await change(body, { ...context, reason: (given as string | undefined) ?? context.reason });
-  return { data, ...etagHeaders(data.revision) };
-}
-
-function changeRoute(
-  method: 'post' | 'put',
-  path: string,
-  summary: string,
-  body: Route['body'] & object,
-  change: Change,
-  more: Pick<RouteInfo, 'bodyMaxBytes' | 'file'> & { data: z.ZodType },
-): Route {
-  const { data, ...rest } = more;
-  const info: RouteInfo = { method, path, access: 'admin', tag: TAG, summary, statuses: [404, 409, 412, 413, 503], ...rest };
-  return controlRoute({ ...info, body, change: true, answer: { data } }, (input, call) => run(change, input, call));
-}
-
 function removal(users: UserRequests): Route {
   const info: RouteInfo = {
     method: 'delete',
@@ -97,7 +65,7 @@ function removal(users: UserRequests): Route {
     body: null,
     change: true,
     answer: { data: userChangeSchema },
-    run: (query, _body, call) => run((id, context) => users.remove(id, context), query, call),
+    run: (query, _body, call) => runDocumentChange((id, context) => users.remove(id, context), query, call),
   };
 }
 
@@ -144,17 +112,17 @@ function reads(users: UserRequests): Route[] {
 }
 
 export const userRoutes = ({ users }: Pick<ControlPlane, 'users'>): Route[] => {
-  const one = { bodyMaxBytes: BODY_BYTES_MAX, data: userChangeSchema };
+  const one = { bodyMaxBytes: BODY_BYTES_MAX, data: userChangeSchema, tag: TAG };
   const user = { schema: userBody, example };
-  const add: Change = (body, context) => users.add(body, context);
-  const update: Change = (body, context) => users.update(body, context);
+  const add: DocumentChangeCall = (body, context) => users.add(body, context);
+  const update: DocumentChangeCall = (body, context) => users.update(body, context);
   return [
     ...reads(users),
-    changeRoute('post', '/api/users', 'Adds a user', user, add, one),
-    changeRoute('post', '/api/users/add', 'As POST /api/users', user, add, one),
-    changeRoute('put', '/api/users', 'Changes a user; keys that the body lacks keep their value', user, update, one),
-    changeRoute('post', '/api/users/update', 'As PUT /api/users', user, update, one),
-    changeRoute(
+    documentRoute('post', '/api/users', 'Adds a user', user, add, one),
+    documentRoute('post', '/api/users/add', 'As POST /api/users', user, add, one),
+    documentRoute('put', '/api/users', 'Changes a user; keys that the body lacks keep their value', user, update, one),
+    documentRoute('post', '/api/users/update', 'As PUT /api/users', user, update, one),
+    documentRoute(
       'post',
       '/api/users/remove',
       'As DELETE /api/users',
@@ -163,7 +131,7 @@ export const userRoutes = ({ users }: Pick<ControlPlane, 'users'>): Route[] => {
       one,
     ),
     removal(users),
-    changeRoute(
+    documentRoute(
       'post',
       '/api/users/import',
       'Imports up to 100,000 users as one change, all or nothing',
@@ -175,15 +143,15 @@ export const userRoutes = ({ users }: Pick<ControlPlane, 'users'>): Route[] => {
         },
       },
       (body, context) => users.importAll(body, context),
-      { bodyMaxBytes: IMPORT_BYTES_MAX, file: 'document', data: importUsersSchema },
+      { bodyMaxBytes: IMPORT_BYTES_MAX, file: 'document', data: importUsersSchema, tag: TAG },
     ),
-    changeRoute(
+    documentRoute(
       'post',
       '/api/users/rollback',
       'Sets all users back to a revision; makes a new revision',
       { schema: z.object({ revision: z.number().int().min(0), dryRun, reason }), example: { revision: 7 } },
       (body, context) => users.rollback(body, context),
-      { bodyMaxBytes: BODY_BYTES_MAX, data: importUsersSchema },
+      { bodyMaxBytes: BODY_BYTES_MAX, data: importUsersSchema, tag: TAG },
     ),
   ];
 };

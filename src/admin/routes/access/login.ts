@@ -1,9 +1,9 @@
 /** The route that turns a user name and password into a token. */
 
 import { z } from '@hono/zod-openapi';
-import { tokenSchema } from '../../answers/node.ts';
-import { actionRoute, type Route } from '../http/route.ts';
-import type { LoginDesk } from '../login/login.ts';
+import { tokenSchema } from '../../../answers/node.ts';
+import { actionRoute, type Route } from '../../http/route.ts';
+import type { LoginDesk } from '../../login/login.ts';
 
 const credentialSchema = z.strictObject({ username: z.string().min(1).max(1024), password: z.string().max(1024) });
 

@@ -2,11 +2,11 @@
 
 import { isIP } from 'node:net';
 import { z } from '@hono/zod-openapi';
-import { aclVerdictSchema } from '../../answers/node.ts';
-import type { ControlPlane } from '../../control/contract/control-plane.ts';
-import { checkTopicName, parseSharedFilter } from '../../mqtt/topic.ts';
-import { actionRoute, type Route } from '../http/route.ts';
-import { TOPIC_NAME_EXPECTED } from '../http/schemas.ts';
+import { aclVerdictSchema } from '../../../answers/node.ts';
+import type { ControlPlane } from '../../../control/contract/control-plane.ts';
+import { checkTopicName, parseSharedFilter } from '../../../mqtt/topic.ts';
+import { actionRoute, type Route } from '../../http/route.ts';
+import { TOPIC_NAME_EXPECTED } from '../../http/schemas.ts';
 
 const CLIENT_ID_MAX = 65_535;
 const PORT_MAX = 65_535;
