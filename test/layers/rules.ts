@@ -51,7 +51,7 @@ export const FLOORS: Readonly<Record<string, Readonly<Record<string, readonly st
   },
   'workers/endpoint': {
     runtime: ['handlers', 'client', 'listener', 'connection'],
-    handlers: ['client', 'identifiers', 'retained', 'connection'],
+    handlers: ['client', 'access', 'identifiers', 'retained', 'connection'],
     client: ['identifiers', 'durable', 'retained', 'access', 'connection'],
     identifiers: [],
     durable: [],

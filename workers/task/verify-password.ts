@@ -23,6 +23,7 @@ export async function verifyPassword(job: VerifyJob): Promise<boolean> {
       return (await bcrypt()).verify(job.password, job.stored);
     case 'argon2id':
     case 'pbkdf2':
+    case 'scram':
     case 'auto':
       return verifyHash(job.encrypt, job);
     default:

@@ -17,7 +17,7 @@ import { passwordFormProblem } from './password-forms.ts';
 
 const TYPES: readonly string[] = AUTH_TYPES;
 /** Hashes that include their salt, or have none. */
-const WITHOUT_SALT = new Set<unknown>(['plain', 'scrypt', 'bcrypt', 'argon2id', 'pbkdf2', 'auto', undefined]);
+const WITHOUT_SALT = new Set<unknown>(['plain', 'scrypt', 'bcrypt', 'argon2id', 'pbkdf2', 'scram', 'auto', undefined]);
 /** Characters of a filter in its text form: two patterns and the words around them. */
 const FILTER_LENGTH_MAX = 2 * PATTERN_LENGTH_MAX + 64;
 

@@ -10,7 +10,7 @@ export const AUTH_TYPES = ['fixed', 'http', 'jwt', 'file', 'x509', 'redis', 'dat
 export type AuthType = (typeof AUTH_TYPES)[number];
 
 /** The stored forms of a password. `auto`: a hash that names its own kind (kernel/logins/hash-forms.ts). */
-export const ENCRYPTIONS = ['plain', 'md5', 'sha1', 'sha256', 'sha512', 'scrypt', 'bcrypt', 'argon2id', 'pbkdf2', 'auto'] as const;
+export const ENCRYPTIONS = ['plain', 'md5', 'sha1', 'sha256', 'sha512', 'scrypt', 'bcrypt', 'argon2id', 'pbkdf2', 'scram', 'auto'] as const;
 export type Encryption = (typeof ENCRYPTIONS)[number];
 
 /** One user of the `fixed` authenticator. */

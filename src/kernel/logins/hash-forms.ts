@@ -1,5 +1,6 @@
 /** Hashes of passwords that name their own kind, salt and cost: read strictly, and refused when one check would cost too much. */
 
+import { SCRAM_METHODS, type ScramMethod, type ScramSecret, scramKeyBytes, scramMethod, scramOfSalted } from './scram.ts';
 import { parseScrypt, type ScryptForm } from './scrypt.ts';
 
 /** The kinds, and what their texts look like. */
@@ -8,6 +9,7 @@ export const HASH_FORMS = {
   scrypt: 'scrypt$N$r$p$saltBase64$hashBase64 (N a power of two)',
   bcrypt: '$2a$, $2b$ or $2y$, cost and 53 characters',
   pbkdf2: '$pbkdf2-sha256$…, $pbkdf2-sha512$…, $7$… of mosquitto, or PBKDF2$sha512$…',
+  scram: 'SCRAM-SHA-256$iterations:salt$storedKey:serverKey, or SCRAM-SHA-512$…, in base64',
 } as const;
 export type HashKind = keyof typeof HASH_FORMS;
 
@@ -16,6 +18,7 @@ export type HashForm =
   | { kind: 'argon2id' | 'bcrypt'; stored: string }
   | { kind: 'scrypt'; form: ScryptForm }
   | { kind: 'pbkdf2'; digest: 'sha256' | 'sha512'; iterations: number; salt: Buffer; hash: Buffer }
+  | { kind: 'scram'; secret: ScramSecret }
   /** mosquitto's `$6$`: one SHA-512 of password and salt */
   | { kind: 'sha512'; salt: Buffer; hash: Buffer };
 
@@ -34,6 +37,8 @@ const BCRYPT = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/;
 const PBKDF2 = /^\$pbkdf2-(sha256|sha512)\$(?:i=(\d{1,10})(?:,l=(\d{1,3}))?|(\d{1,10}))\$([A-Za-z0-9+./]+)\$([A-Za-z0-9+./]+)$/;
 const GO_AUTH = /^PBKDF2\$(sha256|sha512)\$(\d{1,10})\$([A-Za-z0-9+/]+={0,2})\$([A-Za-z0-9+/]+={0,2})$/;
 const MOSQUITTO = /^\$(?:6|7\$(\d{1,10}))\$([A-Za-z0-9+/]+={0,2})\$([A-Za-z0-9+/]+={0,2})$/;
+/** The form of RFC 5803, which Postgres uses too. */
+const SCRAM = /^(SCRAM-SHA-(?:256|512))\$(\d{1,10}):([A-Za-z0-9+/]+={0,2})\$([A-Za-z0-9+/]+={0,2}):([A-Za-z0-9+/]+={0,2})$/;
 const SHA512_BYTES = 64;
 
 /** Reads a hash of any kind. A text: the reason why it is none, which names no part of it. */
@@ -43,7 +48,8 @@ export function readHash(stored: string): HashForm | string {
   if (stored.startsWith('$2')) return readBcrypt(stored);
   if (stored.startsWith('$6$') || stored.startsWith('$7$')) return readMosquitto(stored);
   if (/^(?:\$pbkdf2-|PBKDF2\$)/.test(stored)) return readPbkdf2(stored);
-  return 'has no known form of a hash: argon2id, scrypt, bcrypt, pbkdf2, $6$ or $7$';
+  if (stored.startsWith('SCRAM-')) return readScram(stored);
+  return 'has no known form of a hash: argon2id, scrypt, bcrypt, pbkdf2, scram, $6$ or $7$';
 }
 
 /** The reason why a text is no hash of this kind, or would cost too much to check; null: it is usable. */
@@ -57,6 +63,7 @@ export function hashProblem(stored: string, kind: HashKind): string | null {
 function kindOf(stored: string): HashKind {
   if (stored.startsWith('scrypt$')) return 'scrypt';
   if (stored.startsWith('$argon2')) return 'argon2id';
+  if (stored.startsWith('SCRAM-')) return 'scram';
   return stored.startsWith('$2') ? 'bcrypt' : 'pbkdf2';
 }
 
@@ -103,6 +110,19 @@ function readPbkdf2(stored: string): HashForm | string {
   return checkPbkdf2(digest as 'sha256' | 'sha512', Number(iterations), Buffer.from(salt, 'base64'), Buffer.from(hash, 'base64'));
 }
 
+function readScram(stored: string): HashForm | string {
+  const match = SCRAM.exec(stored);
+  if (match === null) return `must be ${HASH_FORMS.scram}`;
+  const [, name, iterationsText, ...texts] = match;
+  const method = SCRAM_METHODS.find((each) => each === name) as ScramMethod;
+  const iterations = Number(iterationsText);
+  const [salt, storedKey, serverKey] = texts.map((text) => Buffer.from(text, 'base64')) as [Buffer, Buffer, Buffer];
+  const bytes = scramKeyBytes(method);
+  if (storedKey.length !== bytes || serverKey.length !== bytes) return 'has a key of the wrong length';
+  const problem = costProblem(iterations, salt);
+  return problem ?? { kind: 'scram', secret: { method, iterations, salt, storedKey, serverKey } };
+}
+
 function fromPhc(text: string): Buffer {
   return Buffer.from(text.replaceAll('.', '+'), 'base64');
 }
@@ -121,8 +141,22 @@ function readMosquitto(stored: string): HashForm | string {
 /** The hash is that of the digest at most: a longer one costs the iterations again, and protects no better. */
 function checkPbkdf2(digest: 'sha256' | 'sha512', iterations: number, salt: Buffer, hash: Buffer): HashForm | string {
   const longest = digest === 'sha256' ? 32 : SHA512_BYTES;
-  if (iterations < 1 || iterations > ITERATIONS_MAX) return `must have 1..${ITERATIONS_MAX} iterations`;
-  if (salt.length < 1 || salt.length > SALT_BYTES_MAX) return `must have a salt of 1 to ${SALT_BYTES_MAX} bytes`;
+  const problem = costProblem(iterations, salt);
+  if (problem !== null) return problem;
   if (hash.length < 16 || hash.length > longest) return `must have a hash of 16 to ${longest} bytes`;
   return { kind: 'pbkdf2', digest, iterations, salt, hash };
+}
+
+function costProblem(iterations: number, salt: Buffer): string | null {
+  if (iterations < 1 || iterations > ITERATIONS_MAX) return `must have 1..${ITERATIONS_MAX} iterations`;
+  return salt.length < 1 || salt.length > SALT_BYTES_MAX ? `must have a salt of 1 to ${SALT_BYTES_MAX} bytes` : null;
+}
+
+/** What a SCRAM exchange needs of a hash; null: it was not made for this method. A whole PBKDF2 hash is what SCRAM derives its keys from. */
+export function scramSecretOf(stored: string, method: ScramMethod): ScramSecret | null {
+  const hash = readHash(stored);
+  if (typeof hash === 'string') return null;
+  if (hash.kind === 'scram') return hash.secret.method === method ? hash.secret : null;
+  if (hash.kind !== 'pbkdf2' || scramMethod(hash.digest) !== method || hash.hash.length !== scramKeyBytes(method)) return null;
+  return scramOfSalted(method, hash.hash, hash.salt, hash.iterations);
 }

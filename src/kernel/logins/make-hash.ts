@@ -4,9 +4,10 @@ import { pbkdf2, randomBytes, scrypt } from 'node:crypto';
 import { promisify } from 'node:util';
 import { FluxError } from '../errors.ts';
 import { argon2, bcrypt } from './libraries.ts';
+import { deriveScram, SCRAM_ITERATIONS, type ScramMethod } from './scram.ts';
 
 /** What makeHash() makes; `mosquitto` is PBKDF2 in the form `$7$`, which mosquitto reads too. The first is the best. */
-export const MADE_HASHES = ['argon2id', 'scrypt', 'bcrypt', 'pbkdf2', 'mosquitto'] as const;
+export const MADE_HASHES = ['argon2id', 'scrypt', 'bcrypt', 'pbkdf2', 'mosquitto', 'scram-sha-256', 'scram-sha-512'] as const;
 export type MadeHash = (typeof MADE_HASHES)[number];
 
 /** OWASP's smallest: 19 MiB, two passes. */
@@ -48,12 +49,22 @@ export async function makeHash(kind: MadeHash, password: string): Promise<string
       const hash = await derivePbkdf2(password, salt, ITERATIONS, 32, 'sha512');
       return `$pbkdf2-sha512$i=${ITERATIONS},l=32$${unpadded(salt)}$${unpadded(hash)}`;
     }
+    case 'scram-sha-256':
+      return makeScram('SCRAM-SHA-256', password);
+    case 'scram-sha-512':
+      return makeScram('SCRAM-SHA-512', password);
     case 'mosquitto': {
       const salt = randomBytes(SALT_BYTES);
       const hash = await derivePbkdf2(password, salt, ITERATIONS, 64, 'sha512');
       return `$7$${ITERATIONS}$${salt.toString('base64')}$${hash.toString('base64')}`;
     }
   }
+}
+
+async function makeScram(method: ScramMethod, password: string): Promise<string> {
+  const made = await deriveScram(method, Buffer.from(password), randomBytes(SALT_BYTES), SCRAM_ITERATIONS);
+  const [salt, storedKey, serverKey] = [made.salt, made.storedKey, made.serverKey].map((bytes) => bytes.toString('base64'));
+  return `${method}$${SCRAM_ITERATIONS}:${salt}$${storedKey}:${serverKey}`;
 }
 
 function unpadded(bytes: Buffer): string {

@@ -4,6 +4,7 @@ import { createHash, pbkdf2, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { HashForm } from './hash-forms.ts';
 import { argon2, bcrypt } from './libraries.ts';
+import { deriveScram } from './scram.ts';
 import { matchesScrypt } from './scrypt.ts';
 
 const derive = promisify(pbkdf2);
@@ -19,6 +20,10 @@ export async function matchesHash(hash: HashForm, password: Uint8Array): Promise
       return matchesScrypt(hash.form, password);
     case 'pbkdf2':
       return timingSafeEqual(await derive(password, hash.salt, hash.iterations, hash.hash.length, hash.digest), hash.hash);
+    case 'scram': {
+      const { method, salt, iterations, storedKey } = hash.secret;
+      return timingSafeEqual((await deriveScram(method, password, salt, iterations)).storedKey, storedKey);
+    }
     case 'sha512':
       return timingSafeEqual(createHash('sha512').update(password).update(hash.salt).digest(), hash.hash);
   }

@@ -1,5 +1,5 @@
 /**
- * Writes the rare packets of a server with mqtt-packet: CONNACK, SUBACK, UNSUBACK and DISCONNECT. The gaps of the library are filled here, gap by
+ * Writes the rare packets of a server with mqtt-packet: CONNACK, SUBACK, UNSUBACK, DISCONNECT and AUTH. The gaps of the library are filled here, gap by
  * gap. The packets of the hot path are written by encode-publish.ts.
  */
 
@@ -29,6 +29,8 @@ export interface ConnackProperties {
   topicAliasMaximum?: number;
   reasonString?: string;
   serverKeepAlive?: number;
+  authenticationMethod?: string;
+  authenticationData?: Buffer;
 }
 
 export interface Connack {
@@ -68,6 +70,8 @@ function connackWith(fields: Required<Connack>): Buffer {
   if (lastConnack !== null && isSameConnack(lastConnack.fields, fields)) return lastConnack.bytes;
   checkTexts(fields.properties);
   const bytes = writeByLibrary({ cmd: 'connack', ...fields }, 5);
+  // A proof is of one client.
+  if (fields.properties.authenticationData !== undefined) return bytes;
   lastConnack = { fields: { ...fields, properties: { ...fields.properties } }, bytes };
   return bytes;
 }
@@ -81,7 +85,8 @@ function isSameConnack(a: Connack, b: Connack): boolean {
     one.assignedClientIdentifier === other.assignedClientIdentifier &&
     one.topicAliasMaximum === other.topicAliasMaximum &&
     one.reasonString === other.reasonString &&
-    one.serverKeepAlive === other.serverKeepAlive
+    one.serverKeepAlive === other.serverKeepAlive &&
+    one.authenticationData === other.authenticationData
   );
 }
 
@@ -133,4 +138,15 @@ export function encodeDisconnect(reasonCode: number, properties: DisconnectOptio
   if (Object.values(properties).every((value) => value === undefined)) return Buffer.from([0xe0, 1, reasonCode]);
   checkTexts(properties);
   return writeByLibrary({ cmd: 'disconnect', reasonCode, properties }, 5);
+}
+
+/** Properties of AUTH. */
+export interface AuthProperties {
+  authenticationMethod: string;
+  authenticationData: Buffer;
+}
+
+/** AUTH of MQTT 5. */
+export function encodeAuth(reasonCode: number, properties: AuthProperties): Buffer {
+  return writeByLibrary({ cmd: 'auth', reasonCode, properties: { ...properties } }, 5);
 }

@@ -1,6 +1,7 @@
 /** Plain data that crosses threads when an authenticator outside of the endpoint's thread judges a login. */
 
 import type { AclRule, AskedAuthConfig, OwnRights } from '../../endpoint/endpoint.ts';
+import type { ScramMethod, ScramSecret } from '../../kernel/logins/scram.ts';
 
 /** The client that logs in. */
 export interface AskWho {
@@ -14,6 +15,8 @@ export interface AskWho {
   namespace: string;
   /** common name of a verified client certificate; null: there is none */
   certCommonName: string | null;
+  /** the client proves its password by SCRAM, and the question is for the secret of the user; absent: for a decision */
+  scram?: ScramMethod;
   /** of the authenticator `users`: main adds it */
   found?: FoundInDirectory;
 }
@@ -55,7 +58,14 @@ export type LoginVerdict = Allowed | { result: 'deny' } | { result: 'ignore' };
 /** Why there is no decision: no usable answer; too many requests under way; the circuit breaker waits. */
 export type NoVerdict = { result: 'failed'; reason: string } | { result: 'refused' } | { result: 'paused' };
 
-export type AskResult = LoginVerdict | NoVerdict;
+/** The secret of a user, and the rights that a client with the right proof has. */
+export interface ScramFound {
+  result: 'secret';
+  secret: ScramSecret;
+  rights?: OwnRights;
+}
+
+export type AskResult = LoginVerdict | ScramFound | NoVerdict;
 
 /** A line for the log, which the asking thread sends by itself. */
 export interface AskNotice {

@@ -4,7 +4,7 @@ import { pbkdf2Sync } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { passwordFormProblem } from '../../../src/endpoint/access/password-forms.ts';
 import { HASH_FORMS, type HashKind, hashProblem, readHash } from '../../../src/kernel/logins/hash-forms.ts';
-import { MADE_HASHES, makeHash } from '../../../src/kernel/logins/make-hash.ts';
+import { MADE_HASHES, type MadeHash, makeHash } from '../../../src/kernel/logins/make-hash.ts';
 import { matchesHash } from '../../../src/kernel/logins/match-hash.ts';
 
 async function matches(stored: string, password: string): Promise<boolean> {
@@ -45,12 +45,17 @@ test('knows the hashes of other programs', async () => {
   }
 });
 
+const formOf = (kind: MadeHash) => {
+  if (kind === 'mosquitto') return 'pbkdf2';
+  return kind === 'scram-sha-256' || kind === 'scram-sha-512' ? 'scram' : kind;
+};
+
 test('makes hashes that it checks, each with its own salt', async () => {
   for (const kind of MADE_HASHES) {
     const [one, other] = [await makeHash(kind, 'pässword'), await makeHash(kind, 'pässword')];
     expect(one).not.toBe(other);
     expect([kind, await matches(one, 'pässword'), await matches(other, 'password')]).toEqual([kind, true, false]);
-    expect(passwordFormProblem(kind === 'mosquitto' ? 'pbkdf2' : kind, one)).toBeNull();
+    expect(passwordFormProblem(formOf(kind), one)).toBeNull();
     expect(passwordFormProblem('auto', one)).toBeNull();
   }
   for (const [kind, password] of [
@@ -87,6 +92,9 @@ test.each<[string, RegExp]>([
   [`$pbkdf2-sha256$i=1000$${bare(base64('salt'))}$${bare(base64(derived))}`, /16 to 32 bytes/],
   [`$pbkdf2-sha1$i=1000$${bare(base64('salt'))}$${bare(base64(derived))}`, /must be \$pbkdf2/],
   [`$6$${base64('s'.repeat(257))}$${base64(derived)}`, /salt of at most/],
+  [`SCRAM-SHA-1$4096:${base64('salt')}$${base64(derived)}:${base64(derived)}`, /must be SCRAM/],
+  [`SCRAM-SHA-256$4096:${base64('salt')}$${base64(derived)}:${base64(derived)}`, /key of the wrong length/],
+  [`SCRAM-SHA-512$2000001:${base64('salt')}$${base64(derived)}:${base64(derived)}`, /1\.\.2000000 iterations/],
   ['', /no known form/],
   ['secret', /no known form/],
 ])('refuses %s', (stored, problem) => {

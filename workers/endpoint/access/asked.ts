@@ -4,10 +4,11 @@ import { createHash } from 'node:crypto';
 import { placeholdersIn } from '../../../src/endpoint/access/placeholders.ts';
 import type { AskedAuthConfig } from '../../../src/endpoint/endpoint.ts';
 import { steadyNow } from '../../../src/kernel/clock.ts';
+import type { ScramMethod } from '../../../src/kernel/logins/scram.ts';
 import { type AuthResultName, countAuth, observeAuth } from '../../../src/metrics/counters.ts';
 import type { AskJob, AskResult, AskWho, LoginVerdict } from '../../../src/thread/access/ask.ts';
 import { commonNameOf } from './certificate.ts';
-import type { Credentials, EntryResult } from './credentials.ts';
+import type { Credentials, EntryResult, SecretResult } from './credentials.ts';
 import { VerdictCache } from './verdict-cache.ts';
 
 const COUNTED = { allow: 'allowed', deny: 'denied', ignore: 'ignored' } as const satisfies Record<string, AuthResultName>;
@@ -18,7 +19,7 @@ export class AskedAuthenticator {
   readonly #ask: (job: AskJob) => Promise<AskResult>;
   readonly #cache: VerdictCache | null;
   /** facts about the client, beside user name and password, that the decision depends on */
-  readonly #depends: readonly Exclude<keyof AskWho, 'found'>[];
+  readonly #depends: readonly Exclude<keyof AskWho, 'found' | 'scram'>[];
 
   /** @param ask rejects when the asking thread cannot answer */
   constructor(config: AskedAuthConfig, ask: (job: AskJob) => Promise<AskResult>) {
@@ -26,15 +27,14 @@ export class AskedAuthenticator {
     this.#key = createHash('sha256').update(JSON.stringify(config)).digest('base64');
     this.#ask = ask;
     this.#cache = config.cacheSeconds > 0 ? new VerdictCache(config.cacheSeconds) : null;
-    this.#depends = [...new Set(placeholdersIn(JSON.stringify(config)))].sort() as Exclude<keyof AskWho, 'found'>[];
+    this.#depends = [...new Set(placeholdersIn(JSON.stringify(config)))].sort() as Exclude<keyof AskWho, 'found' | 'scram'>[];
   }
 
   /** Never rejects. @param slots counters of the endpoint in this thread */
   async decide(who: Credentials, slots: Float64Array): Promise<EntryResult> {
-    const { clientId, username, password, address, endpoint, namespace, certificate } = who;
-    const facts = { clientId, username, password, endpoint, namespace };
-    const asked: AskWho = { ...facts, ip: address, certCommonName: commonNameOf(certificate) };
-    const { authType, onUnavailable } = this.#config;
+    const { username, password } = who;
+    const asked = factsOf(who);
+    const { authType } = this.#config;
     const cache = this.#cache;
     const key = cache === null ? '' : cache.keyOf([username, password, ...this.#depends.map((name) => asked[name])]);
     const known = cache?.get(key) ?? null;
@@ -43,10 +43,27 @@ export class AskedAuthenticator {
       return resultOf(known, username);
     }
     const result = await this.#count(asked, slots);
-    if (result.result === 'failed' || result.result === 'refused' || result.result === 'paused')
-      return onUnavailable === 'ignore' ? 'skipped' : 'unavailable';
+    if (!isVerdict(result)) return this.#unanswered;
     cache?.set(key, result);
     return resultOf(result, username);
+  }
+
+  /** Finds the secret for a SCRAM exchange. Never rejects, and keeps nothing. */
+  async secretOf(who: Credentials, method: ScramMethod, slots: Float64Array): Promise<SecretResult> {
+    const result = await this.#count({ ...factsOf(who), scram: method }, slots);
+    if (result.result === 'secret') {
+      const { rights, secret } = result;
+      const [salt, storedKey, serverKey] = [secret.salt, secret.storedKey, secret.serverKey].map((bytes) => Buffer.from(bytes));
+      return {
+        secret: { ...secret, salt: salt!, storedKey: storedKey!, serverKey: serverKey! },
+        ...(rights === undefined ? {} : { rights }),
+      };
+    }
+    return isVerdict(result) ? 'ignore' : this.#unanswered;
+  }
+
+  get #unanswered(): 'skipped' | 'unavailable' {
+    return this.#config.onUnavailable === 'ignore' ? 'skipped' : 'unavailable';
   }
 
   async #count(who: AskWho, slots: Float64Array): Promise<AskResult> {
@@ -67,12 +84,23 @@ export class AskedAuthenticator {
       case 'failed':
         countAuth(slots, authType, 'failed');
         break;
+      case 'secret':
+        // The proof decides, and is counted then.
+        break;
       default:
         countAuth(slots, authType, COUNTED[result.result]);
     }
     observeAuth(slots, authType, (steadyNow() - begunAt) / 1000);
     return result;
   }
+}
+
+function factsOf({ clientId, username, password, address, endpoint, namespace, certificate }: Credentials): AskWho {
+  return { clientId, username, password, endpoint, namespace, ip: address, certCommonName: commonNameOf(certificate) };
+}
+
+function isVerdict(result: AskResult): result is LoginVerdict {
+  return result.result === 'allow' || result.result === 'deny' || result.result === 'ignore';
 }
 
 function resultOf(verdict: LoginVerdict, username: string | null): EntryResult {

@@ -2,6 +2,7 @@
 
 import type { X509Certificate } from 'node:crypto';
 import type { OwnRights } from '../../../src/endpoint/endpoint.ts';
+import type { ScramSecret } from '../../../src/kernel/logins/scram.ts';
 
 export interface Credentials {
   clientId: string;
@@ -31,3 +32,13 @@ export type AuthResult = Accepted | { ok: false; reason: 'badUserNameOrPassword'
 
 /** One authenticator's part in the decision. `unavailable`: it could not be asked, and its configuration ends the login there. */
 export type EntryResult = Accepted | 'deny' | 'ignore' | 'unavailable' | 'skipped';
+
+/** The secret of a user, and the rights that the right proof gives. */
+export interface UserSecret {
+  secret: ScramSecret;
+  /** absent: none */
+  rights?: OwnRights;
+}
+
+/** One authenticator's part in the search for a secret. `ignore`: it has none for the user. */
+export type SecretResult = UserSecret | 'ignore' | 'unavailable' | 'skipped';

@@ -2,14 +2,21 @@
 
 import { createHash } from 'node:crypto';
 import type { FixedAuthConfig, FixedUser } from '../../../src/endpoint/endpoint.ts';
+import { scramSecretOf } from '../../../src/kernel/logins/hash-forms.ts';
+import { deriveScram, SCRAM_ITERATIONS, type ScramMethod, type ScramSecret } from '../../../src/kernel/logins/scram.ts';
 import type { VerifyJob } from '../../../src/thread/commands.ts';
 import { verifyPlain } from '../../task/verify-plain.ts';
 import type { Credentials } from './credentials.ts';
+
+/** The stored forms that may hold a secret, or a hash that SCRAM derives it from. */
+const MAY_BE_SCRAM: ReadonlySet<FixedUser['encrypt']> = new Set(['auto', 'pbkdf2', 'scram']);
 
 export class FixedUsers {
   readonly #users: Map<string, FixedUser>;
   /** in the order of the configuration */
   readonly #all: readonly FixedUser[];
+  /** secrets of passwords in clear text, by method and user */
+  readonly #derived = new Map<string, Promise<ScramSecret>>();
   readonly #verifyHash: (job: VerifyJob) => Promise<boolean>;
 
   /** @param verifyHash verifies a hash off this thread; rejects when that is impossible now */
@@ -27,6 +34,24 @@ export class FixedUsers {
     if (compared === undefined) return false;
     const matches = await this.#verify(compared, password);
     return matches && user !== undefined;
+  }
+
+  /**
+   * What a SCRAM exchange needs of a user; null: the user is unknown, or the stored form of the password allows no such exchange.
+   * @param salt of a password in clear text, from which the secret is derived once
+   */
+  async secretOf(username: string, method: ScramMethod, salt: () => Buffer): Promise<ScramSecret | null> {
+    const user = this.#users.get(username);
+    if (user === undefined) return null;
+    if (user.encrypt !== 'plain') return MAY_BE_SCRAM.has(user.encrypt) ? scramSecretOf(user.password, method) : null;
+    const key = `${method} ${username}`;
+    let secret = this.#derived.get(key);
+    if (secret === undefined) {
+      secret = deriveScram(method, Buffer.from(user.password), salt(), SCRAM_ITERATIONS);
+      this.#derived.set(key, secret);
+      secret.catch(() => this.#derived.delete(key));
+    }
+    return secret;
   }
 
   #verify(user: FixedUser, password: Buffer): Promise<boolean> | boolean {

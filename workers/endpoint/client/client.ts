@@ -26,8 +26,9 @@ import { takeLongPacket } from './input/long-packet.ts';
 import { HOLD, PacketReader } from './input/packet-reader.ts';
 import { ClientMemory } from './limits/client-memory.ts';
 import { TopicAliases } from './limits/topic-aliases.ts';
+import { ExchangeSlot } from './online/exchange.ts';
 import { noteFault, writeBadConnect, writeReason, writeRefusal } from './online/farewell.ts';
-import { ClientIdentity, type ClientState, type OnlineTerms } from './online/identity.ts';
+import { ClientIdentity, type ClientState, type Exchanged, type OnlineTerms } from './online/identity.ts';
 import { leaveSession } from './online/leave-session.ts';
 import type { Reading } from './online/reading.ts';
 import { Sender, type SenderOwner } from './output/sender.ts';
@@ -80,6 +81,7 @@ export class Client extends PacketReader implements ConnectionClient, SenderOwne
   #isGone = false;
   /** retained messages on their way to the client; null when it has asked for none */
   reading: Reading | null = null;
+  readonly exchange = new ExchangeSlot();
 
   readonly #hooks: ClientHooks;
   readonly #topic: LastTopic;
@@ -140,9 +142,11 @@ export class Client extends PacketReader implements ConnectionClient, SenderOwne
     return this.#identity.rights;
   }
 
-  /** An authenticator has let the client in. */
-  authenticated(login: Accepted): void {
-    this.#identity.authenticated(login);
+  /** An authenticator has let the client in, or has confirmed its login. @param exchanged of an enhanced authentication */
+  authenticated(login: Accepted, exchanged: Exchanged | null = null): void {
+    this.#identity.authenticated(login, exchanged);
+    this.decisions.forget();
+    this.#topic.forget();
   }
 
   /** @param keepAlive seconds; 0: no limit */
@@ -426,6 +430,7 @@ export class Client extends PacketReader implements ConnectionClient, SenderOwne
     this.context.paused.delete(this);
     this.context.held.forget(this.queued);
     this.discardInput();
+    this.exchange.end();
     this.reading?.end();
     this.reading = null;
     const session = this.#session;

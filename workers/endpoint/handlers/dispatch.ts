@@ -7,6 +7,7 @@ import { REASON } from '../../../src/mqtt/reason-codes.ts';
 import type { Client } from '../client/client.ts';
 import { handleConnect } from './connect/connect.ts';
 import { handleDisconnect } from './connect/disconnect.ts';
+import { handleAuth } from './connect/enhanced.ts';
 import { handleAcknowledge } from './publish/acknowledge.ts';
 import { handlePublish } from './publish/publish.ts';
 import { handleSubscribe } from './subscribe/subscribe.ts';
@@ -14,6 +15,10 @@ import { handleUnsubscribe } from './subscribe/unsubscribe.ts';
 
 /** @throws ProtocolError when the packet is not allowed now; PacketReader.read() catches it and calls client.fail() */
 export function dispatch(client: Client, packet: Packet): void {
+  if (client.state === 'connecting') {
+    handleBeforeConnack(client, packet);
+    return;
+  }
   switch (packet.type) {
     case 'connect':
       handleConnect(client, packet);
@@ -40,7 +45,14 @@ export function dispatch(client: Client, packet: Packet): void {
       handleDisconnect(client, packet);
       return;
     case 'auth':
-      // Enhanced authentication was refused in CONNACK, so no AUTH can be in order [MQTT-4.12.0-1].
-      throw new ProtocolError(REASON.protocolError, 'AUTH without an authentication method');
+      handleAuth(client, packet);
+      return;
   }
+}
+
+/** Packets of an authentication under way [MQTT-3.1.2-30]. All other input waits for CONNACK. */
+function handleBeforeConnack(client: Client, packet: Packet): void {
+  if (packet.type === 'auth') handleAuth(client, packet);
+  else if (packet.type === 'disconnect') client.endNormally(null);
+  else throw new ProtocolError(REASON.protocolError, 'Only AUTH and DISCONNECT may come before CONNACK');
 }

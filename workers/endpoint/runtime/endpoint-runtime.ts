@@ -404,7 +404,8 @@ function overdueOf(client: Client, tick: number, now: number): 'connect' | 'answ
       // The age of the connection counts, which dripping bytes do not extend.
       return now - client.connection.acceptedAt > client.endpoint.config.endpoint.idleTimeout ? 'connect' : null;
     case 'connecting':
-      return now - client.identity.connectAt > HANDSHAKE_MS ? 'answer' : null;
+      if (client.exchange.isAwaited) return null;
+      return now - Math.max(client.identity.connectAt, client.exchange.answeredAt) > HANDSHAKE_MS ? 'answer' : null;
     case 'closed':
       return null;
   }

@@ -25,7 +25,7 @@ const userBody = z
   .object({
     ...whoShape,
     password: z.string().optional().openapi({ description: 'In clear text: fluxmq keeps its argon2id hash' }),
-    hash: z.string().optional().openapi({ description: 'In place of `password`: argon2id, scrypt, bcrypt, pbkdf2, $6$ or $7$' }),
+    hash: z.string().optional().openapi({ description: 'In place of `password`: argon2id, scrypt, bcrypt, pbkdf2, scram, $6$ or $7$' }),
     isSuperuser: z.boolean().nullish(),
     groups: z.array(z.string()).nullish(),
     acl: z

@@ -36,6 +36,12 @@ export class Decisions implements SubscribeRules {
     this.#who = who;
   }
 
+  /** Forgets what it has decided, because the client has other rights. */
+  forget(): void {
+    this.#authoriser = null;
+    this.#publish = null;
+  }
+
   /** @param topic latin1 form */
   mayPublish(topic: string, qos: number, retain: boolean): boolean {
     return (this.publishRights(topic) & publishRight(qos, retain)) !== 0;

@@ -45,6 +45,11 @@ export class LastTopic {
     this.#rightsOf = 0;
   }
 
+  /** Forgets the rights to the topic, because the client has others. */
+  forget(): void {
+    this.#rightsOf = 0;
+  }
+
   /** Whether the client has the right to publish to this topic, which becomes the last topic. @param right one bit (publish-rights.ts) */
   mayPublish(entry: TopicEntry, right: number): boolean {
     if (this.#entry !== entry) this.remember(entry);

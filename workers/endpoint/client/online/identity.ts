@@ -2,6 +2,7 @@
 
 import type { OwnRights } from '../../../../src/endpoint/endpoint.ts';
 import { steadyNow, wallNow } from '../../../../src/kernel/clock.ts';
+import type { ScramMethod } from '../../../../src/kernel/logins/scram.ts';
 import type { ConnectPacket } from '../../../../src/mqtt/packet.ts';
 import type { Accepted } from '../../access/credentials.ts';
 
@@ -10,6 +11,12 @@ export type ClientState = 'new' | 'connecting' | 'online' | 'closed';
 
 /** The part of a CONNECT that applies from the moment the client is online. */
 export type OnlineTerms = Pick<ConnectPacket, 'receiveMaximum' | 'topicAliasMaximum'>;
+
+/** The method of an enhanced authentication, and the server's last message in it. */
+export interface Exchanged {
+  method: ScramMethod;
+  proof: Buffer;
+}
 
 /** The names of a client and the requests of its CONNECT. The steps of CONNECT fill this object; it is complete when the client is online. */
 export class ClientIdentity {
@@ -23,6 +30,10 @@ export class ClientIdentity {
   rights: OwnRights | null = null;
   /** steady milliseconds at which the login ends; Infinity: never */
   loginEndsAt = Number.POSITIVE_INFINITY;
+  /** of the enhanced authentication that let the client in; null: there was none */
+  method: ScramMethod | null = null;
+  /** the server's proof in that authentication */
+  proof: Buffer | null = null;
   cleanStart = true;
   /** seconds; 0: no limit */
   keepAlive = 0;
@@ -42,7 +53,9 @@ export class ClientIdentity {
   }
 
   /** Takes what an authenticator has decided. */
-  authenticated({ username, clientId, rights, expireAt }: Accepted): void {
+  authenticated({ username, clientId, rights, expireAt }: Accepted, exchanged: Exchanged | null): void {
+    this.method = exchanged?.method ?? null;
+    this.proof = exchanged?.proof ?? null;
     this.username = username;
     this.login = username;
     this.loginClientId = clientId ?? null;

@@ -51,10 +51,6 @@ function bytesOf({ clientId, username, will }: ConnectPacket): number {
 
 /** Refuses a CONNECT that the standard forbids, or that needs what the server does not have. */
 export function isAllowed(client: Client, packet: ConnectPacket): boolean {
-  if (packet.authenticationMethod !== null) {
-    client.refuse(REASON.badAuthenticationMethod, 'Enhanced authentication is not supported', 'refusedBadConnect');
-    return false;
-  }
   // [MQTT-3.1.3-8]: an empty identifier needs a clean session. MQTT 3.1 allows no empty identifier.
   const mayBeEmpty = packet.protocolVersion === 5 || (packet.protocolVersion === 4 && packet.cleanStart);
   if (packet.clientId !== '' || mayBeEmpty) return true;

@@ -54,5 +54,8 @@ function propertiesOf(client: Client, { packet, clientId, keepAlive }: Connect):
   if (endpoint.maxTopicAlias > 0) properties.topicAliasMaximum = endpoint.maxTopicAlias;
   if (keepAlive !== packet.keepAlive) properties.serverKeepAlive = keepAlive;
   if (packet.clientId === '') properties.assignedClientIdentifier = clientId;
+  const { method, proof } = client.identity;
+  // [MQTT-4.12.0-5]
+  if (method !== null) Object.assign(properties, { authenticationMethod: method, authenticationData: proof });
   return properties;
 }

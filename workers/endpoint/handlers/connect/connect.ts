@@ -12,6 +12,7 @@ import type { ClaimAnswer } from '../../identifiers/directory.ts';
 import { isAllowed, isBanned, isWithinLimits, maySendWill } from './admission.ts';
 import type { Connect } from './connack.ts';
 import { connectOf, takesConnack } from './connack.ts';
+import { authenticateByExchange } from './enhanced.ts';
 import { authenticate } from './login.ts';
 import { canBeStored, openSession, refuseUnstored } from './session.ts';
 
@@ -23,6 +24,10 @@ export function handleConnect(client: Client, packet: ConnectPacket): void {
   if (!isWithinLimits(client, packet) || !isAllowed(client, packet) || isBanned(client, packet.clientId)) return;
   // Later packets of the client wait until CONNACK is out.
   client.hold(HOLD.connect);
+  if (packet.authenticationMethod !== null) {
+    authenticateByExchange(client, packet, () => nameAndClaim(client, packet));
+    return;
+  }
   // Without authentication nothing is awaited: each promise costs time in a storm of connections.
   if (!client.endpoint.config.endpoint.enableAuth) nameAndClaim(client, packet);
   else {

@@ -1,8 +1,8 @@
 /** Decides about a login by the user of the directory that main has looked up for it. */
 
-import { readHash } from '../../../../src/kernel/logins/hash-forms.ts';
+import { readHash, scramSecretOf } from '../../../../src/kernel/logins/hash-forms.ts';
 import { matchesHash } from '../../../../src/kernel/logins/match-hash.ts';
-import type { AskWho, FoundUser, LoginVerdict } from '../../../../src/thread/access/ask.ts';
+import type { AskWho, FoundUser, LoginVerdict, ScramFound } from '../../../../src/thread/access/ask.ts';
 import type { Asker } from '../contract.ts';
 
 export async function openUsersAsker(): Promise<Asker> {
@@ -10,9 +10,14 @@ export async function openUsersAsker(): Promise<Asker> {
 }
 
 /** Takes the time of a hash for an unknown user too: otherwise the time of an answer would reveal which names exist. */
-async function judge({ username, clientId, password, found }: AskWho): Promise<LoginVerdict> {
+async function judge({ username, clientId, password, scram, found }: AskWho): Promise<LoginVerdict | ScramFound> {
   if (found === undefined) throw new Error('the node has no directory of users');
   if ('failure' in found) throw new Error(found.failure);
+  if (scram !== undefined) {
+    const { user } = found;
+    const secret = user === null || user.disabled ? null : scramSecretOf(user.hash, scram);
+    return user === null || secret === null ? { result: 'ignore' } : { result: 'secret', secret, ...rightsOf(user) };
+  }
   if (password === null || (username === null && clientId === '')) return { result: 'ignore' };
   const { user } = found;
   const stored = user?.hash ?? found.decoy;
