@@ -22,6 +22,7 @@ import { Authenticator } from './endpoint/access/authenticator.ts';
 import { Client } from './endpoint/client/client.ts';
 import type { WorkerContext } from './endpoint/client/context/context.ts';
 import { HeldPublishes } from './endpoint/client/context/held-publishes.ts';
+import { FlappingGuard } from './endpoint/client/limits/flapping.ts';
 import { flushDirty } from './endpoint/client/output/output.ts';
 import { Sender } from './endpoint/client/output/sender.ts';
 import type { ListeningSocket } from './endpoint/connection/connection.ts';
@@ -254,10 +255,15 @@ const context: WorkerContext = {
       verify: (job) => link.ask('access.verify', job, VERIFY_TIMEOUT_MS),
       ask: (job) => link.ask('access.ask', job, ASK_TIMEOUT_MS),
     },
-    new LoginGate(new LoginMemory(boot.logins), { userBurst: CHECKS_AT_ONCE, userEveryMs: CHECK_EVERY_MS }),
+    new LoginGate(
+      new LoginMemory(boot.logins),
+      { userBurst: CHECKS_AT_ONCE, userEveryMs: CHECK_EVERY_MS },
+      new LoginMemory(boot.knownLogins),
+    ),
   ),
   retained,
   bans,
+  flapping: new FlappingGuard(boot.flapping, (event) => link.emit(event)),
   barrier,
   logger: link.logger,
   probePrefix: boot.probePrefix,

@@ -8,6 +8,7 @@ import { MetricsCollector } from '../metrics/collect.ts';
 import type { Settings } from '../settings/settings.ts';
 import { type DocumentCopy, openDocumentCopy } from '../storage/local/document-copy.ts';
 import { BanKeeper } from './bans/ban-keeper.ts';
+import { FlappingBans } from './bans/flapping-bans.ts';
 import type { ControlOptions } from './control-options.ts';
 import { DocumentFollower } from './documents/follower.ts';
 import { wordOfDocument } from './documents/words.ts';
@@ -30,6 +31,8 @@ export interface ListeningParts {
   directory: UserDirectory;
   follower: DocumentFollower;
   bans: BanKeeper;
+  /** null: clients may connect as often as they like */
+  flapping: FlappingBans | null;
   /** name of this process in the cluster, made anew at each start */
   incarnation: string;
   access: AccessPool;
@@ -65,6 +68,9 @@ export function composeListening({ settings, version, store, isStoreShared, work
     reported: new Set([BAN_KIND]),
   });
   const bans = new BanKeeper({ copy, store: store.documents, follower, node: node.name, logger });
+  const limits = settings.flapping;
+  const flapping =
+    limits === null ? null : new FlappingBans({ keeper: bans, store: store.documents, follower, limits, node: node.name, logger });
   const directory = new UserDirectory(copy, sealer, () => follower.isKnown);
   const probePrefix = newProbePrefix();
   const incarnation = randomUUID();
@@ -78,6 +84,8 @@ export function composeListening({ settings, version, store, isStoreShared, work
     memoryBudget: node.memoryBudget,
     logger,
     prepare: (worker, deadline) => bans.attach(worker, deadline),
+    flapping: settings.flapping,
+    onFlapping: (namespace, clientId) => flapping?.ban(namespace, clientId),
     questions: { 'access.verify': (job) => access.verify(job), 'access.ask': (job) => access.ask(directory.lookUp(job)) },
   });
   const collector = new MetricsCollector();
@@ -91,6 +99,7 @@ export function composeListening({ settings, version, store, isStoreShared, work
     directory,
     follower,
     bans,
+    flapping,
     incarnation,
     access,
     probePrefix,

@@ -110,7 +110,7 @@ async function startEndpoints(desired: DesiredState, driver: Driver): Promise<vo
 async function stopAll(
   timeoutMs: number,
   logger: Logger,
-  { access, threads, supervisors, reconciler, certificates, follower, bans, copy }: ListeningParts,
+  { access, threads, supervisors, reconciler, certificates, follower, bans, flapping, copy }: ListeningParts,
   { cluster, confirmations, keeper }: ChangeParts,
   { hub, clients, systemTopics, watchdog, monitor }: ReportParts,
 ): Promise<boolean> {
@@ -122,7 +122,15 @@ async function stopAll(
   hub.close();
   const deadline = new Deadline(timeoutMs);
   await deadline.reaches(
-    Promise.all([reconciler.close(), bans.close(), follower.close(), confirmations.close(), certificates.close(), keeper.close()]),
+    Promise.all([
+      reconciler.close(),
+      flapping?.close(),
+      bans.close(),
+      follower.close(),
+      confirmations.close(),
+      certificates.close(),
+      keeper.close(),
+    ]),
   );
   const stopped = Promise.all(
     supervisors.all().map(async (supervisor) => {

@@ -76,6 +76,7 @@ const KEYS: KeyTree = {
   endpoints: [endpointKeys()],
   mqtt: [endpointKeys()],
   history: leaves('keep', 'keepDays'),
+  flapping: leaves('connects', 'seconds', 'banSeconds'),
   audit: leaves('keepDays'),
   log: leaves('level', 'file', 'maxSize', 'maxFiles'),
   shutdownTimeout: 'leaf',

@@ -3,6 +3,7 @@
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { z } from 'zod';
+import { FLAPPING_DEFAULTS } from '../endpoint/bans/flapping.ts';
 import { WEBSOCKET_TRANSPORTS } from '../endpoint/keys/address.ts';
 import { check, type Problems } from '../endpoint/problems.ts';
 import { oneOf } from '../endpoint/value-types.ts';
@@ -53,6 +54,11 @@ const httpSchema = group({
     .optional(),
 });
 const historySchema = group({ keep: wholeNumber(0, 100_000_000).optional(), keepDays: wholeNumber(0, 36_500).optional() });
+const flappingSchema = group({
+  connects: wholeNumber(2, 10_000).optional(),
+  seconds: wholeNumber(1, 86_400).optional(),
+  banSeconds: wholeNumber(1, 31_536_000).optional(),
+});
 const logSchema = group({
   level: oneOf(['debug', 'info', 'warn', 'error']).optional(),
   file: nonEmptyText(4096).optional(),
@@ -61,10 +67,10 @@ const logSchema = group({
 });
 
 /** The sections with their defaults; paths are as written. */
-export type NodeSections = Pick<Settings, 'node' | 'http' | 'store' | 'cluster' | 'history' | 'log' | 'shutdownTimeout'>;
+export type NodeSections = Pick<Settings, 'node' | 'http' | 'store' | 'cluster' | 'history' | 'flapping' | 'log' | 'shutdownTimeout'>;
 
 /** The keys of config.yaml (docs/configuration.md) by their reader: this file. */
-const OWN_KEYS = new Set(['node', 'http', 'store', 'cluster', 'history', 'log', 'shutdownTimeout']);
+const OWN_KEYS = new Set(['node', 'http', 'store', 'cluster', 'history', 'flapping', 'log', 'shutdownTimeout']);
 /** Reserved for later versions. */
 const LATER_KEYS = new Set(['audit']);
 const OTHER_KEYS = new Set(['auth', 'acl', 'endpoints']);
@@ -81,6 +87,7 @@ export function readSections(input: Record<string, unknown>, problems: Problems,
     store: readStore(input['store'] ?? {}, problems, warnings),
     cluster: readCluster(input['cluster'], problems),
     history: readHistory(input['history'] ?? {}, problems),
+    flapping: readFlapping(input['flapping'] ?? null, problems),
     log: readLog(input['log'] ?? {}, problems),
     shutdownTimeout: check(wholeNumber(0, 600_000), input['shutdownTimeout'] ?? 10_000, 'shutdownTimeout', problems) ?? 10_000,
   };
@@ -137,6 +144,16 @@ function readHttp(input: unknown, problems: Problems): HttpSettings {
     if (index > 0 && names.indexOf(name) !== index) problems.add(`http.viewers[${index - 1}].username`, `${name} is given twice`);
   }
   return http;
+}
+
+function readFlapping(input: unknown, problems: Problems): Settings['flapping'] {
+  if (input === null) return null;
+  const { connects, seconds, banSeconds } = check(flappingSchema, withoutNulls(input), 'flapping', problems) ?? {};
+  return {
+    connects: connects ?? FLAPPING_DEFAULTS.connects,
+    seconds: seconds ?? FLAPPING_DEFAULTS.seconds,
+    banSeconds: banSeconds ?? FLAPPING_DEFAULTS.banSeconds,
+  };
 }
 
 function readHistory(input: unknown, problems: Problems): Settings['history'] {

@@ -2,6 +2,7 @@
 
 import type { SharedPreference } from '../bus/relay.ts';
 import type { BusSettings } from '../bus/settings.ts';
+import type { FlappingLimits } from '../endpoint/bans/flapping.ts';
 import type { AclConfig, AuthConfig, Endpoint } from '../endpoint/endpoint.ts';
 import type { WebsocketTransport } from '../endpoint/keys/address.ts';
 import type { DatabaseLogin } from '../kernel/input/database-url.ts';
@@ -101,6 +102,8 @@ export interface Settings {
   areEndpointsGiven: boolean;
   /** rows beyond both limits are dropped: the newest `keep`, and those of the last `keepDays` */
   history: { keep: number; keepDays: number };
+  /** null: clients may connect as often as they like */
+  flapping: FlappingLimits | null;
   log: LogSettings;
   /** milliseconds, SIGTERM to exit */
   shutdownTimeout: number;

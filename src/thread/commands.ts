@@ -3,6 +3,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { RelayBoot, RelayedNode, RelayReport } from '../bus/relay.ts';
 import type { BanChange } from '../endpoint/bans/ban-index.ts';
+import type { FlappingLimits } from '../endpoint/bans/flapping.ts';
 import type { AclConfig, AuthConfig, Encryption, Endpoint } from '../endpoint/endpoint.ts';
 import type { WireError } from '../kernel/errors.ts';
 import type { LogFields, LogLevel } from '../kernel/logger.ts';
@@ -35,6 +36,10 @@ export interface WorkerBoot {
   memorySlot: number;
   /** failed logins, shared by all threads: see kernel/logins/login-memory.ts */
   logins: SharedArrayBuffer;
+  /** addresses of right logins, shared by all threads */
+  knownLogins: SharedArrayBuffer;
+  /** when a client that connects too often is banned, and the connects of clients, shared by all threads; null: never */
+  flapping: { limits: FlappingLimits; memory: SharedArrayBuffer } | null;
   /** whether messages can be stored: see store-state.ts */
   storeState: SharedArrayBuffer;
   /** the node carries messages to and from other nodes, so it has a relay */
@@ -287,6 +292,8 @@ export type WorkerEvent =
   | { event: 'log'; level: LogLevel; message: string; fields: LogFields }
   /** The error that ends the thread; nothing follows from this thread. */
   | { event: 'fault'; message: string; stack: string | null }
+  /** A client has connected too often. */
+  | { event: 'flapping'; namespace: string; clientId: string }
   | { event: 'closed' };
 
 export type CommandName = keyof Commands;

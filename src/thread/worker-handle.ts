@@ -26,6 +26,8 @@ export interface WorkerExit {
 export interface WorkerCallbacks {
   questions: QuestionHandlers;
   onLog(level: LogLevel, message: string, fields: LogFields): void;
+  /** A client has connected too often. */
+  onFlapping(namespace: string, clientId: string): void;
   /** Called once, after every call in flight has been rejected. */
   onExit(exit: WorkerExit): void;
 }
@@ -208,6 +210,7 @@ export class WorkerHandle {
   #event(event: WorkerEvent): void {
     if (event.event === 'ready') this.#becomeReady(event.protocolVersion);
     else if (event.event === 'log') this.#callbacks.onLog(event.level, event.message, { worker: this.name, ...event.fields });
+    else if (event.event === 'flapping') this.#callbacks.onFlapping(event.namespace, event.clientId);
     else if (event.event === 'closed') this.#onClosed();
     else {
       this.#lastWords = event.message;

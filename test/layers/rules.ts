@@ -134,6 +134,7 @@ export const WALL_CLOCK_READERS: readonly string[] = [
   'src/cli/commands/access/ban.ts',
   'src/control/bans/ban-keeper.ts',
   'src/control/bans/bans.ts',
+  'src/control/bans/flapping-bans.ts',
   'src/control/changes/change-transaction.ts',
   'src/control/state/waiting-changes.ts',
   'src/control/cluster/alone.ts',

@@ -40,7 +40,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   '/api/users/history': 'getUserHistory',
   '/api/users/rollback': 'rollbackUsers',
   'get /api/bans': 'listBans',
-  'post /api/bans': 'ban',
+  'post /api/bans': 'banClients',
   'delete /api/bans': 'deleteBan',
   '/api/bans/add': 'addBan',
   '/api/bans/remove': 'removeBan',

@@ -108,6 +108,13 @@ export class BanKeeper {
     await this.#running;
   }
 
+  /** Applies a ban on this node before it is in the store, and when it cannot be stored; then it is not listed. */
+  impose(key: string, until: number): void {
+    if ((this.#bans.get(key) ?? 0) >= until) return;
+    this.#apply(key, until);
+    this.#pumpAll();
+  }
+
   #look(names: readonly ChangedDocument[] | null): void {
     this.#looked = this.#looked
       .then(() => (names === null ? this.#readAll() : this.#readSome(names)))
@@ -145,6 +152,10 @@ export class BanKeeper {
   #set(key: string, body: string | null): void {
     const until = body === null ? null : (fromBanBody(key, body).until ?? Number.POSITIVE_INFINITY);
     if ((this.#bans.get(key) ?? null) === until) return;
+    this.#apply(key, until);
+  }
+
+  #apply(key: string, until: number | null): void {
     if (until === null) this.#bans.delete(key);
     else this.#bans.set(key, until);
     for (const { waiting } of this.#feeds.values()) waiting.set(key, until);
@@ -204,9 +215,11 @@ export class BanKeeper {
     for (const [key, until] of this.#bans) {
       if (until > now) continue;
       const known = copy.get(BAN_KIND, key);
-      if (known !== null) changes.push({ kind: BAN_KIND, key, body: null, expected: known.revision });
+      if (known === null) this.#apply(key, null);
+      else changes.push({ kind: BAN_KIND, key, body: null, expected: known.revision });
       if (changes.length === REMOVED_AT_ONCE) break;
     }
+    this.#pumpAll();
     if (changes.length === 0) return;
     const meta = { action: 'remove', actor: 'system', source: 'node', node, requestId: '', reason: 'the bans have ended' } as const;
     try {

@@ -1,6 +1,7 @@
 /** Owns the worker threads: one session worker, endpoint workers on demand with a warm spare, and their mesh. */
 
 import type { RelayBoot } from '../../bus/relay.ts';
+import type { FlappingLimits } from '../../endpoint/bans/flapping.ts';
 import { Backoff } from '../../kernel/backoff.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { Deadline, pause } from '../../kernel/deadline.ts';
@@ -33,10 +34,17 @@ export interface ThreadSupervisorOptions {
   prepare?: (worker: WorkerHandle, deadline: Deadline) => Promise<void>;
   /** see `WorkerBoot` */
   probePrefix: string;
+  /** null: clients may connect as often as they like */
+  flapping: FlappingLimits | null;
+  onFlapping: (namespace: string, clientId: string) => void;
   /** bytes that clients may make the node hold; null: a share of the machine's memory */
   memoryBudget: number | null;
 }
 
+/** Addresses of right logins, eight in a set. */
+const KNOWN_SETS = 8_192;
+/** Clients whose connects are counted, eight in a set; beyond them the one with the fewest connects is forgotten. */
+const FLAPPING_SETS = 2_048;
 /** Time from `new Worker` to `ready`. Measured 55 ms; a busy machine may need much longer. */
 const START_TIMEOUT_MS = 20_000;
 /** Time from `peer.add` to the peer's interest. */
@@ -65,6 +73,8 @@ export class ThreadSupervisor {
   readonly memory: NodeMemory;
   readonly #numbers = createMessageNumbers();
   readonly #logins = createLoginMemory();
+  readonly #knownLogins = createLoginMemory(KNOWN_SETS);
+  readonly #connects = createLoginMemory(FLAPPING_SETS);
   readonly #storeState = createStoreState();
   /** whether messages can be stored */
   readonly messages = new StoreState(this.#storeState);
@@ -232,7 +242,7 @@ export class ThreadSupervisor {
   /** A new worker. An endpoint worker gets its peers in acquire(): peers would send every change of a filter to an idle spare. */
   async #launch(role: WorkerRole): Promise<WorkerHandle> {
     if (this.#stopping.signal.aborted) throw new FluxError('unavailable', 'the node is stopping');
-    const { node, version, dataPath, probePrefix, urls, questions, relay } = this.#options;
+    const { node, version, dataPath, probePrefix, urls, questions, relay, flapping, onFlapping } = this.#options;
     const boot = {
       role,
       peer: this.#nextPeer++,
@@ -245,6 +255,8 @@ export class ThreadSupervisor {
       memory: this.#memoryBlock,
       memorySlot: this.memory.takeSlot(),
       logins: this.#logins,
+      knownLogins: this.#knownLogins,
+      flapping: flapping === null ? null : { limits: flapping, memory: this.#connects },
       storeState: this.#storeState,
       probePrefix,
       hasRelay: relay !== null,
@@ -255,6 +267,7 @@ export class ThreadSupervisor {
     const worker = new WorkerHandle(urls[role], boot, {
       questions,
       onLog: (level: LogLevel, message: string, fields: LogFields) => this.#options.logger[level](message, fields),
+      onFlapping,
       onExit: (exit) => this.#exited(worker, exit),
     });
     this.#alive.add(worker);

@@ -2,15 +2,23 @@
  * Throttles password guessing without locking anybody out (issue 10). Only the check of new wrong credentials costs a place. A login without
  * a place waits until places come back; users with the fewest failures come first. A right login returns its place at once. Credentials
  * that failed before fail again without a check, so that a device with an old password costs the others behind its address nothing.
+ *
+ * Guesses for one user are limited over all addresses, too. An address from which the user has logged in is exempt from that limit, so that
+ * a crowd of strangers cannot keep the user out (compare OWASP's device cookies, and the familiar locations of Azure's smart lockout).
  */
 
 import { addressKey } from '../address.ts';
 import { steadyNow } from '../clock.ts';
-import type { LoginMemory } from './login-memory.ts';
+import { createLoginMemory, LoginMemory } from './login-memory.ts';
 
 /** Checks of all users of one address. */
 const ADDRESS_BURST = 100;
 const ADDRESS_EVERY_MS = 50;
+/** Checks of one user from all addresses from which the user has not logged in. */
+const STRANGERS_BURST = 200;
+const STRANGERS_EVERY_MS = 100;
+/** How long an address is known after a right login. */
+const KNOWN_MS = 7 * 24 * 3_600_000;
 /** A failure is forgotten after this time; one user has at most this many. */
 const FAILURE_EVERY_MS = 6_000;
 const FAILURES_MAX = 20;
@@ -34,6 +42,12 @@ export interface LoginKeys {
   readonly address: bigint;
   readonly user: bigint;
   readonly failures: bigint;
+  /** of the user from all addresses */
+  readonly strangers: bigint;
+  /** of the right logins of the user from this address */
+  readonly right: bigint;
+  /** the user has logged in from this address */
+  readonly isKnown: boolean;
 }
 
 /** The answer of begin(): check the password and call end(); the credentials are known to be wrong; or no check is possible now. */
@@ -53,20 +67,28 @@ interface Waiting {
 
 export class LoginGate {
   readonly #memory: LoginMemory;
+  /** the addresses of right logins */
+  readonly #known: LoginMemory;
   readonly #atOnceMax: number;
   readonly #userBurst: number;
   readonly #userEveryMs: number;
   /** checks of this thread under way, by credentials */
   readonly #underWay = new Map<bigint, number>();
   #waiting: Waiting[] = [];
-  /** addresses with waiting logins: a newcomer may not overtake them */
+  /** addresses, and users from strange addresses, with waiting logins: a newcomer may not overtake them */
   #waitingOf = new Set<bigint>();
   #isSoon = false;
   #checking = 0;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(memory: LoginMemory, { userBurst, userEveryMs, atOnceMax = Number.POSITIVE_INFINITY }: LoginRates) {
+  /** @param known a memory apart: what is remembered there for days must not evict failures */
+  constructor(
+    memory: LoginMemory,
+    { userBurst, userEveryMs, atOnceMax = Number.POSITIVE_INFINITY }: LoginRates,
+    known = new LoginMemory(createLoginMemory()),
+  ) {
     this.#memory = memory;
+    this.#known = known;
     this.#userBurst = userBurst;
     this.#userEveryMs = userEveryMs;
     this.#atOnceMax = atOnceMax;
@@ -76,7 +98,15 @@ export class LoginGate {
   keysOf(address: string, place: string, user: string): LoginKeys {
     const unit = String(addressKey(address) ?? address);
     const key = this.#memory.key(unit, place, user);
-    return { address: this.#memory.key(unit), user: key, failures: key ^ (1n << 40n) };
+    const right = this.#known.key(unit, place, user);
+    return {
+      address: this.#memory.key(unit),
+      user: key,
+      failures: key ^ (1n << 40n),
+      strangers: this.#memory.key('strangers', place, user),
+      right,
+      isKnown: this.#known.level(right, KNOWN_MS) > 0,
+    };
   }
 
   /**
@@ -86,13 +116,18 @@ export class LoginGate {
    */
   begin(keys: LoginKeys, credentials: bigint, isGone: () => boolean = () => false): LoginAdmission | Promise<LoginAdmission> {
     if (this.#memory.isWrong(credentials)) return 'wrong';
-    if (!this.#waitingOf.has(keys.address) && !this.#isRepeated(keys, credentials) && this.#take(keys, credentials) === 'taken')
-      return 'check';
+    const isBehind = this.#waitingOf.has(keys.address) || (!keys.isKnown && this.#waitingOf.has(keys.strangers));
+    if (!isBehind && !this.#isRepeated(keys, credentials) && this.#take(keys, credentials) === 'taken') return 'check';
     return new Promise((settle) => {
       this.#waiting.push({ keys, credentials, since: steadyNow(), isGone, settle, failures: 0 });
-      this.#waitingOf.add(keys.address);
+      this.#addWaiting(keys);
       this.#look();
     });
+  }
+
+  #addWaiting({ address, strangers, isKnown }: LoginKeys): void {
+    this.#waitingOf.add(address);
+    if (!isKnown) this.#waitingOf.add(strangers);
   }
 
   /** Doubtful credentials are checked once at a time: further logins with them wait for the result. */
@@ -101,7 +136,7 @@ export class LoginGate {
   }
 
   /** To be called after the check. @param credentials see credentials(): remembered when they were wrong */
-  end({ address, user }: LoginKeys, outcome: LoginOutcome, credentials: bigint): void {
+  end({ address, user, strangers, right, isKnown }: LoginKeys, outcome: LoginOutcome, credentials: bigint): void {
     this.#checking--;
     const others = this.#underWay.get(credentials)! - 1;
     if (others > 0) this.#underWay.set(credentials, others);
@@ -110,7 +145,9 @@ export class LoginGate {
     if (outcome === 'right' || outcome === 'undecided') {
       this.#memory.give(user, this.#userEveryMs);
       this.#memory.give(address, ADDRESS_EVERY_MS);
+      if (!isKnown) this.#memory.give(strangers, STRANGERS_EVERY_MS);
     }
+    if (outcome === 'right') this.#known.take(right, KNOWN_MS, 1);
     if (this.#waiting.length === 0 || this.#isSoon) return;
     this.#isSoon = true;
     setImmediate(() => {
@@ -130,12 +167,17 @@ export class LoginGate {
   }
 
   /** @returns the key that lacks a place */
-  #take({ address, user }: LoginKeys, credentials: bigint): bigint | 'taken' {
+  #take({ address, user, strangers, isKnown }: LoginKeys, credentials: bigint): bigint | 'taken' {
     if (this.#checking >= this.#atOnceMax) return 0n;
     if (!this.#memory.take(user, this.#userEveryMs, this.#userBurst)) return user;
     if (!this.#memory.take(address, ADDRESS_EVERY_MS, ADDRESS_BURST)) {
       this.#memory.give(user, this.#userEveryMs);
       return address;
+    }
+    if (!isKnown && !this.#memory.take(strangers, STRANGERS_EVERY_MS, STRANGERS_BURST)) {
+      this.#memory.give(user, this.#userEveryMs);
+      this.#memory.give(address, ADDRESS_EVERY_MS);
+      return strangers;
     }
     this.#checking++;
     this.#underWay.set(credentials, (this.#underWay.get(credentials) ?? 0) + 1);
@@ -161,7 +203,8 @@ export class LoginGate {
         settle('late');
         continue;
       }
-      const isHopeless = exhausted.has(0n) || exhausted.has(keys.user) || exhausted.has(keys.address);
+      const isStranger = !keys.isKnown && exhausted.has(keys.strangers);
+      const isHopeless = exhausted.has(0n) || exhausted.has(keys.user) || exhausted.has(keys.address) || isStranger;
       const missing = isHopeless || this.#isRepeated(keys, credentials) ? null : this.#take(keys, credentials);
       if (missing === 'taken') {
         settle('check');
@@ -169,7 +212,7 @@ export class LoginGate {
       }
       if (missing !== null) exhausted.add(missing);
       this.#waiting.push(each);
-      this.#waitingOf.add(keys.address);
+      this.#addWaiting(keys);
     }
     this.#look();
   }

@@ -4,15 +4,15 @@ import { createHash, randomBytes } from 'node:crypto';
 import { steadyNow } from '../clock.ts';
 
 const SECRET_BYTES = 32;
+/** Sets of a memory, by default. */
 const SETS = 1024;
 /** Places that a key may have: a full set evicts the entry that is due first. */
 const WAYS = 8;
-const SLOTS = SETS * WAYS;
 const SLOT_BYTES = BigInt64Array.BYTES_PER_ELEMENT;
 
-/** Zeroed memory with a secret: its contents reveal nothing about a password. */
-export function createLoginMemory(): SharedArrayBuffer {
-  const memory = new SharedArrayBuffer(SECRET_BYTES + 3 * SLOTS * SLOT_BYTES);
+/** Zeroed memory with a secret: its contents reveal nothing about a password. @param sets a power of two; each has 8 keys */
+export function createLoginMemory(sets = SETS): SharedArrayBuffer {
+  const memory = new SharedArrayBuffer(SECRET_BYTES + 3 * sets * WAYS * SLOT_BYTES);
   new Uint8Array(memory, 0, SECRET_BYTES).set(randomBytes(SECRET_BYTES));
   return memory;
 }
@@ -28,11 +28,14 @@ export class LoginMemory {
   readonly #due: BigInt64Array;
   readonly #wrong: BigInt64Array;
   readonly #now: () => number;
+  readonly #sets: number;
 
   /** @param now milliseconds of a clock that all threads share */
   constructor(memory: SharedArrayBuffer, now: () => number = steadyNow) {
     this.#secret = Buffer.from(new Uint8Array(memory, 0, SECRET_BYTES));
-    const words = (index: number): BigInt64Array => new BigInt64Array(memory, SECRET_BYTES + index * SLOTS * SLOT_BYTES, SLOTS);
+    const slots = (memory.byteLength - SECRET_BYTES) / (3 * SLOT_BYTES);
+    this.#sets = slots / WAYS;
+    const words = (index: number): BigInt64Array => new BigInt64Array(memory, SECRET_BYTES + index * slots * SLOT_BYTES, slots);
     this.#tags = words(0);
     this.#due = words(1);
     this.#wrong = words(2);
@@ -79,20 +82,20 @@ export class LoginMemory {
 
   /** Remembers wrong credentials. */
   noteWrong(credentials: bigint): void {
-    const first = firstOf(credentials);
+    const first = this.#firstOf(credentials);
     const free = this.#wrong.subarray(first, first + WAYS).indexOf(0n);
     // Else any slot will do: the key is as good as random.
     Atomics.store(this.#wrong, first + (free >= 0 ? free : Number(credentials & 7n)), credentials);
   }
 
   isWrong(credentials: bigint): boolean {
-    const first = firstOf(credentials);
+    const first = this.#firstOf(credentials);
     for (let slot = first; slot < first + WAYS; slot++) if (Atomics.load(this.#wrong, slot) === credentials) return true;
     return false;
   }
 
   #find(key: bigint): number {
-    const first = firstOf(key);
+    const first = this.#firstOf(key);
     for (let slot = first; slot < first + WAYS; slot++) if (Atomics.load(this.#tags, slot) === key) return slot;
     return -1;
   }
@@ -100,15 +103,15 @@ export class LoginMemory {
   #slotFor(key: bigint): number {
     const known = this.#find(key);
     if (known >= 0) return known;
-    const first = firstOf(key);
+    const first = this.#firstOf(key);
     let oldest = first;
     for (let slot = first + 1; slot < first + WAYS; slot++) if (this.#due[slot]! < this.#due[oldest]!) oldest = slot;
     Atomics.store(this.#due, oldest, 0n);
     Atomics.store(this.#tags, oldest, key);
     return oldest;
   }
-}
 
-function firstOf(key: bigint): number {
-  return Number((key >> 16n) & BigInt(SETS - 1)) * WAYS;
+  #firstOf(key: bigint): number {
+    return Number((key >> 16n) & BigInt(this.#sets - 1)) * WAYS;
+  }
 }

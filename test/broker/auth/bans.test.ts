@@ -21,10 +21,12 @@ const held = useBroker(() => {
   const sslConfig = { cert: readFileSync(issued.cert, 'utf8'), key: readFileSync(issued.key, 'utf8') };
   return {
     env: clockEnv(clock),
+    config: { flapping: { connects: 8, seconds: 60, banSeconds: 3_600 } },
     endpoints: [
       { enableAuth: false, host: '::', serverOptions: { workerGroupSize: 2 } },
       { enableAuth: false, host: '0.0.0.0', useWebsocket: true, namespace: 'other' },
       { enableAuth: false, host: '0.0.0.0', sslConfig },
+      { authConfig: { users: [{ username: 'ann', password: 'pw' }] }, namespace: 'guarded' },
     ],
   };
 });
@@ -143,6 +145,28 @@ test('bad requests change nothing, and name every problem', async () => {
   ];
   for (const [body, status] of bad) expect([body, (await bans('POST', '', body)).status]).toEqual([body, status]);
   expect((await bans('GET', '')).data).toEqual(before);
+});
+
+test('a client that connects too often is banned, over all threads; one whose login is wrong is not', async () => {
+  const codes = [];
+  for (let connect = 0; connect < 9; connect++) codes.push(await code('flap'));
+  expect(codes).toEqual([...Array<number>(8).fill(0), BANNED]);
+  const listed = await until('the ban is in the store', async () => ((await bans('GET', '?search=flap')).data['bans'] as unknown[])[0]);
+  expect(listed).toMatchObject({
+    clientId: 'flap',
+    namespace: 'default',
+    author: 'flapping',
+    reason: 'flapping: more than 8 connects in 60 s',
+  });
+  expect([await code('flap'), await code('flap', { port: 1 })]).toEqual([BANNED, 0]);
+  const login = async (password: string) => {
+    const client = await RawClient.open('tcp', held.broker.ports[3]!, 5);
+    const { code: answer } = await client.handshake({ clientId: 'victim', username: 'ann', password });
+    client.destroy();
+    return answer;
+  };
+  expect(await Promise.all(Array.from({ length: 12 }, () => login('guess')))).toEqual(Array(12).fill(0x86));
+  expect(await login('pw')).toBe(0);
 });
 
 test('ten thousand in one change, pages, a new thread, kill -9', async () => {

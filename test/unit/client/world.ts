@@ -149,6 +149,7 @@ export class World {
       ),
       retained: new RetainedQueries(mesh),
       bans: createBanIndex(),
+      flapping: { isOver: () => false },
       barrier: new DurableBarrier(mesh),
       logger,
       memory: new MemoryBudget(createMemoryBlock(1e9), 0, heldMessages, () => ({ used: 0, limit: 1 })),

@@ -55,6 +55,30 @@ describe('LoginGate', () => {
     await attack;
   });
 
+  test('limits guesses for one user over all addresses, and keeps out nobody from an address where the user logged in', async () => {
+    const memory = createLoginMemory();
+    const known = createLoginMemory();
+    const gates = [0, 1].map(() => new LoginGate(new LoginMemory(memory), RATES, new LoginMemory(known)));
+    const home = () => gates[1]!.keysOf('198.51.100.1', 'e', 'ann');
+    expect(await gates[1]!.begin(home(), 7n)).toBe('check');
+    gates[1]!.end(home(), 'right', 7n);
+    let stranger = 0;
+    const attack = guesses(gates, (gate) => gate.keysOf(`203.0.${(stranger >> 8) & 255}.${stranger++ & 255}`, 'e', 'ann'), 2_000);
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    const startedAt = performance.now();
+    for (let login = 0; login < 20; login++) {
+      const keys = home();
+      expect(await gates[1]!.begin(keys, 7n)).toBe('check');
+      gates[1]!.end(keys, 'right', 7n);
+    }
+    expect(performance.now() - startedAt).toBeLessThan(100);
+    const checked = await attack;
+    expect(checked).toBeGreaterThanOrEqual(210);
+    expect(checked).toBeLessThanOrEqual(225);
+    // Another user is not concerned.
+    expect(gates[0]!.begin(gates[0]!.keysOf('203.0.113.9', 'e', 'bob'), 8n)).toBe('check');
+  });
+
   test('takes the place of a right login only while it is checked', async () => {
     const gate = open();
     const keys = gate.keysOf('192.0.2.1', 'e', 'ann');

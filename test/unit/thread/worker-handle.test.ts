@@ -26,6 +26,8 @@ function create(behaviour: string): WorkerHandle {
     dataPath: null,
     heartbeat: createHeartbeat(),
     logins: new SharedArrayBuffer(0),
+    knownLogins: new SharedArrayBuffer(0),
+    flapping: null,
     identifiers: createIdentifierTable(),
     numbers: createMessageNumbers(),
     storeState: createStoreState(),
@@ -40,6 +42,7 @@ function create(behaviour: string): WorkerHandle {
   handle = new WorkerHandle(URL_OF_WORKER, boot, {
     questions: { 'access.verify': async () => true },
     onLog: (level, message, fields) => logs.push(`${level} ${message} ${JSON.stringify(fields)}`),
+    onFlapping: () => {},
     onExit: (exit) => exits.push(exit),
   });
   return handle;

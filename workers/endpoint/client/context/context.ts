@@ -28,6 +28,8 @@ export interface WorkerContext {
   readonly retained: RetainedQueries;
   /** who may not connect */
   readonly bans: BanIndex;
+  /** counts connects */
+  readonly flapping: { isOver(namespace: string, clientId: string): boolean };
   readonly barrier: DurableBarrier;
   /** whether messages can be stored */
   readonly store: StoreState;

@@ -11,6 +11,7 @@ import type { Client } from '../../client/client.ts';
 import { banOf, noteBan } from '../../client/limits/bans.ts';
 import { NO_MEMORY } from '../../client/limits/client-memory.ts';
 import type { Refusal } from '../../connection/connection.ts';
+import type { Connect } from './connack.ts';
 
 /** A CONNECT whose names and will exceed this size may not use the last part of the memory, which is reserved for small ones. */
 const LARGE_BYTES = 4096;
@@ -39,6 +40,17 @@ export function isBanned(client: Client, clientId: string): boolean {
   const ban = banOf(client, clientId);
   if (ban === null) return false;
   noteBan(client, clientId, ban);
+  client.refuse(REASON.banned, 'Banned', 'refusedBanned');
+  return true;
+}
+
+/** Refuses a client that has connected too often. Its login was right, or none is needed: a stranger cannot make somebody else be banned. */
+export function isFlapping(client: Client, { packet, clientId }: Connect): boolean {
+  const { namespace } = client.endpoint;
+  // An identifier that the server has made comes once.
+  const isMade = packet.clientId === '' && client.identity.loginClientId === null;
+  if (isMade || !client.context.flapping.isOver(namespace.name, clientId)) return false;
+  client.endpoint.banned.note('flapping', `client ${clientId} from ${client.address}`);
   client.refuse(REASON.banned, 'Banned', 'refusedBanned');
   return true;
 }

@@ -9,7 +9,7 @@ import type { HeldWill } from '../../../shared/wire/controls.ts';
 import type { Client } from '../../client/client.ts';
 import { HOLD } from '../../client/input/packet-reader.ts';
 import type { ClaimAnswer } from '../../identifiers/directory.ts';
-import { isAllowed, isBanned, isWithinLimits, maySendWill } from './admission.ts';
+import { isAllowed, isBanned, isFlapping, isWithinLimits, maySendWill } from './admission.ts';
 import type { Connect } from './connack.ts';
 import { connectOf, takesConnack } from './connack.ts';
 import { authenticateByExchange } from './enhanced.ts';
@@ -43,7 +43,7 @@ function nameAndClaim(client: Client, packet: ConnectPacket): void {
   client.name(connect.clientId, connect.keepAlive);
   // The login may have changed the names, and a ban may be new.
   if (isBanned(client, connect.clientId)) return;
-  if (!takesConnack(client, connect) || !maySendWill(client, packet)) return;
+  if (isFlapping(client, connect) || !takesConnack(client, connect) || !maySendWill(client, packet)) return;
   // The clean start would end the existing session in favour of a new one that cannot be stored.
   if (packet.cleanStart && !canBeStored(client, packet)) refuseUnstored(client);
   else claimIdentifier(client, connect);
