@@ -13,6 +13,7 @@ import type { Logger } from '../kernel/logger.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { BusRequest } from './bus/bus-request.ts';
 import { actorOf, parametersOf } from './bus/read-request.ts';
+import { accessOf, checkRole } from './http/access-table.ts';
 import { HttpError, toFailure, toResponse } from './http/envelope.ts';
 import { addSecurityHeaders, refuseForeign } from './http/guard.ts';
 import { describeApi } from './http/openapi.ts';
@@ -36,7 +37,9 @@ import { parseOrRefuse } from './http/validation.ts';
 import type { Login } from './login/identity.ts';
 import { LoginDesk } from './login/login.ts';
 import { accessRoutes } from './routes/access/acl.ts';
+import { adminRoutes } from './routes/access/admins.ts';
 import { banRoutes } from './routes/access/bans.ts';
+import { keyRoutes } from './routes/access/keys.ts';
 import { loginRoutes } from './routes/access/login.ts';
 import { userRoutes } from './routes/access/users.ts';
 import { changeRoutes } from './routes/changes.ts';
@@ -88,6 +91,8 @@ export function createRoutes(options: AppOptions, desk: LoginDesk): Route[] {
     ...accessRoutes(control),
     ...userRoutes(control),
     ...banRoutes(control),
+    ...adminRoutes(control),
+    ...keyRoutes(control),
     ...systemRoutes(control),
     ...clusterRoutes(control),
     ...loginRoutes(desk),
@@ -97,7 +102,10 @@ export function createRoutes(options: AppOptions, desk: LoginDesk): Route[] {
     description ??= describeApi([...routes, ...docs], control.reads.version);
     return description;
   });
-  return [...routes, ...docs];
+  const all = [...routes, ...docs];
+  // A route without a role must not wait for its first request to fail.
+  for (const route of all) accessOf(route);
+  return all;
 }
 
 /**
@@ -106,7 +114,7 @@ export function createRoutes(options: AppOptions, desk: LoginDesk): Route[] {
  */
 export function createApp(options: AppOptions): AdminApp {
   const { settings, logger } = options;
-  const desk = new LoginDesk(settings.http, logger);
+  const desk = new LoginDesk(settings.http, logger, options.control.logins);
   const routes = createRoutes(options, desk);
   const proxies = new Proxies(settings.http.trustedProxies, settings.http.basePath);
   const app = new Hono<Env>({
@@ -165,10 +173,11 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
   const { req } = context;
   const busRequest = busRequestOf(context);
   const { address } = context.get('forwarded');
-  if (busRequest === undefined && route.access !== 'public') {
+  const access = accessOf(route);
+  if (busRequest === undefined && access !== 'public') {
     const login = await desk.identify(req.header('authorization'), address);
     context.set('login', login);
-    if (route.access === 'admin' && login.role !== 'admin') throw new FluxError('forbidden', 'The role viewer may only read');
+    checkRole(access, login.role);
   }
   const refusals = new Refusals();
   const parameters = busRequest === undefined ? new URL(req.url).searchParams : parametersOf(busRequest, route.body === null);

@@ -2,6 +2,7 @@
 
 import type { Command } from './command.ts';
 import { ACL_COMMANDS } from './commands/access/acl.ts';
+import { ADMIN_COMMANDS } from './commands/access/admin.ts';
 import { BAN_COMMANDS } from './commands/access/ban.ts';
 import { PASSWD_COMMANDS } from './commands/access/passwd.ts';
 import { APPLY_COMMANDS } from './commands/apply.ts';
@@ -21,7 +22,7 @@ import { hint } from './suggest.ts';
 export const OUTER_COMMANDS: readonly string[] = ['start', 'check', 'help', '--help', '--version'];
 
 /** The words that group commands. */
-export const GROUPS: readonly string[] = ['endpoint', 'client', 'acl', 'ban'];
+export const GROUPS: readonly string[] = ['endpoint', 'client', 'acl', 'ban', 'admin', 'key'];
 
 /** The name of the command that a line begins with: one word, or two in a group. */
 export function commandName([first = '', second = '']: readonly string[]): string {
@@ -42,6 +43,7 @@ export const allCommands = (source: FluxmqSource): readonly Command[] => [
   ...CLIENT_COMMANDS,
   ...ACL_COMMANDS,
   ...BAN_COMMANDS,
+  ...ADMIN_COMMANDS,
   ...PASSWD_COMMANDS,
   importCommand(source),
   ...APPLY_COMMANDS,

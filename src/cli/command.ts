@@ -19,7 +19,8 @@ export type WordKind =
   | 'clients'
   | 'userName'
   | 'banSubject'
-  | 'banned';
+  | 'banned'
+  | 'role';
 
 /** Everything that a command runs with. */
 export interface CommandCall {

@@ -1,6 +1,11 @@
 /** Second part of the control plane: the parts that change the configuration, here and on the other nodes. */
 
 import type { Bus } from '../bus/bus.ts';
+import { ADMIN_KIND, ADMINS_MAX, type Administrator, API_KEY_KIND, API_KEYS_MAX, type ApiKey } from '../endpoint/admins/admin.ts';
+import { StoredLogins } from './admins/admin-logins.ts';
+import { Administrators } from './admins/administrators.ts';
+import { ApiKeys } from './admins/api-keys.ts';
+import { NamedDocuments } from './admins/named-documents.ts';
 import { Bans } from './bans/bans.ts';
 import { ChangeRunner } from './changes/change-runner.ts';
 import { Confirmations } from './changes/confirmations.ts';
@@ -29,6 +34,9 @@ export interface ChangeParts {
   keeper: HistoryKeeper;
   users: Users;
   bans: Bans;
+  admins: Administrators;
+  keys: ApiKeys;
+  logins: StoredLogins;
 }
 
 export function composeChanges(options: ControlOptions, listening: ListeningParts): ChangeParts {
@@ -63,6 +71,10 @@ export function composeChanges(options: ControlOptions, listening: ListeningPart
     node,
     spread: async (revision, waitMs) => (cluster === null ? [] : learned(await cluster.askAll('documents', { revision }, waitMs))),
   });
+  const { copy, follower } = listening;
+  const administrators = new NamedDocuments<Administrator>(ADMIN_KIND, ADMINS_MAX, copy, sealer);
+  const storedKeys = new NamedDocuments<ApiKey>(API_KEY_KIND, API_KEYS_MAX, copy, sealer);
+  const keys = new ApiKeys({ stored: storedKeys, store: store.documents, follower, documents, node });
   return {
     facts,
     cluster,
@@ -71,6 +83,9 @@ export function composeChanges(options: ControlOptions, listening: ListeningPart
     transfer,
     confirmations: new Confirmations({ desired, changes, logger }),
     users: new Users({ store: store.documents, directory: listening.directory, follower: listening.follower, documents }),
+    admins: new Administrators({ stored: administrators, documents, http: settings.http }),
+    keys,
+    logins: new StoredLogins(administrators, keys),
     bans: new Bans({ copy: listening.copy, keeper: listening.bans, documents }),
     keeper: new HistoryKeeper({ store, desired, limits: settings.history, isRead: () => transfer.isReading, logger }),
   };

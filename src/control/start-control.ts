@@ -59,6 +59,9 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       watch: report.hub,
       users: changes.users,
       bans: changes.bans,
+      admins: changes.admins,
+      keys: changes.keys,
+      logins: changes.logins,
     };
     const announceAdmin = (port: number) => {
       changes.facts.adminPort = port;
@@ -74,7 +77,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
 async function startAll(
   { settings, logger }: ControlOptions,
   { threads, desired, driver, reconciler, follower, bans }: ListeningParts,
-  { confirmations }: ChangeParts,
+  { confirmations, keys }: ChangeParts,
 ): Promise<number> {
   // The session worker starts while the store is read. Endpoint workers start beside it, and are used only when it is up.
   const sessionUp = threads.start();
@@ -96,6 +99,7 @@ async function startAll(
   reconciler.start();
   follower.start();
   bans.start();
+  keys.start();
   confirmations.start();
   return seeded;
 }
@@ -111,7 +115,7 @@ async function stopAll(
   timeoutMs: number,
   logger: Logger,
   { access, threads, supervisors, reconciler, certificates, follower, bans, flapping, copy }: ListeningParts,
-  { cluster, confirmations, keeper }: ChangeParts,
+  { cluster, confirmations, keeper, keys }: ChangeParts,
   { hub, clients, systemTopics, watchdog, monitor }: ReportParts,
 ): Promise<boolean> {
   const others = cluster?.refuges() ?? [];
@@ -126,6 +130,7 @@ async function stopAll(
       reconciler.close(),
       flapping?.close(),
       bans.close(),
+      keys.close(),
       follower.close(),
       confirmations.close(),
       certificates.close(),

@@ -163,6 +163,23 @@ test('bans', async () => {
   await ask('DELETE', '/api/bans?address=10.0.0.0%2F8', undefined, 404);
 });
 
+test('administrators and keys', async () => {
+  const ann = { username: 'ann', password: 'long enough', role: 'operator', comment: 'c' };
+  await ask('POST', '/api/admins', ann);
+  await ask('POST', '/api/admins/add', ann, 409);
+  await ask('POST', '/api/admins/add', { ...ann, username: 'bob' });
+  await ask('PUT', '/api/admins', { username: 'ann', role: 'viewer' });
+  await ask('POST', '/api/admins/update', { username: 'ann', comment: 'd' });
+  expect((await ask<{ admins: unknown[] }>('GET', '/api/admins')).admins).toHaveLength(3);
+  await ask('POST', '/api/admins/remove', { username: 'bob' });
+  await ask('DELETE', '/api/admins?username=ann');
+  await ask('POST', '/api/keys', { name: 'ci', role: 'viewer', until: '2100-01-01' });
+  await ask('POST', '/api/keys', { name: 'cd', role: 'admin' });
+  expect((await ask<{ keys: unknown[] }>('GET', '/api/keys')).keys).toHaveLength(2);
+  await ask('POST', '/api/keys/remove', { name: 'ci' });
+  await ask('DELETE', '/api/keys?name=cd');
+});
+
 test('no route with an answer in JSON is missing above', () => {
   const withData = routes.filter(({ answer }) => answer.data !== undefined);
   expect([...asked].sort()).toEqual(withData.map(({ method, path }) => `${method.toUpperCase()} ${path}`).sort());

@@ -7,10 +7,12 @@ import { RawClient } from '../kit/raw-client.ts';
 import { uid, until } from '../kit/until.ts';
 import { change, storeOf, TestCluster } from './kit.ts';
 
+/** of nodes that start from now on */
+let env: Record<string, string> = {};
 let cluster: TestCluster;
 let port: number;
 beforeAll(async () => {
-  cluster = await TestCluster.start({ store: storeOf(null, ''), nodes: 3 });
+  cluster = await TestCluster.start({ store: storeOf(null, ''), nodes: 3, envOf: () => env });
   port = await freePort();
   await change(cluster.nodes[0]!, 'add', { id: 'door', port, authType: 'users' });
   await cluster.untilInStep();
@@ -90,3 +92,35 @@ test('without the store logins work, also after a restart, and changes are refus
   await until('a change', async () => (await users(0, 'PUT', '', { username: 'ann', password: 'two' })).status === 200, 20_000, 200);
   await until('node 2 follows', async () => (await code(1, 'ann', 'two')) === 0, 20_000, 200);
 });
+
+test('administrators and keys are the same on every node, and their tokens end on each', async () => {
+  await cluster.nats.servers[0]!.start().catch(() => undefined);
+  env = { FLUXMQ_HTTP_USERNAME: 'root', FLUXMQ_HTTP_PASSWORD: 'correct horse' };
+  for (const node of [0, 1]) {
+    await cluster.nodes[node]!.kill('SIGKILL');
+    await cluster.again(node);
+  }
+  const basic = (name: string, password: string) => ({ authorization: `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}` });
+  const root = basic('root', 'correct horse');
+  const ask = async (node: number, method: string, path: string, headers: Record<string, string>, body?: unknown) => {
+    const answer = await cluster.nodes[node]!.api(method, path, body, headers);
+    return { status: answer.status, data: (answer.body as { data: Record<string, unknown> }).data };
+  };
+  const ann = { username: 'ann', password: 'first password', role: 'operator' };
+  await until('the nodes are linked', async () => (await ask(0, 'POST', '/api/admins', root, ann)).status !== 503, 20_000, 200);
+  const list = '/api/endpoints/list';
+  expect((await ask(1, 'GET', list, basic('ann', 'first password'))).status).toBe(200);
+  expect((await ask(2, 'GET', '/api/admins', {})).data['admins']).toMatchObject([{ username: 'ann', role: 'operator' }]);
+  const login = await ask(1, 'POST', '/public/login', {}, { username: 'ann', password: 'first password' });
+  const token = { authorization: `Bearer ${login.data['token']}` };
+  const made = await ask(0, 'POST', '/api/keys', root, { name: 'ci', role: 'viewer' });
+  const key = { authorization: `Bearer ${made.data['key']}` };
+  expect([(await ask(1, 'GET', list, token)).status, (await ask(1, 'GET', list, key)).status]).toEqual([200, 200]);
+  const changed = await ask(0, 'PUT', '/api/admins', root, { username: 'ann', password: 'second password' });
+  expect((changed.data['nodes'] as { state: string }[]).map(({ state }) => state)).toEqual(['applied', 'applied', 'applied']);
+  await ask(0, 'DELETE', '/api/keys?name=ci', root);
+  expect([(await ask(1, 'GET', list, token)).status, (await ask(1, 'GET', list, key)).status]).toEqual([401, 401]);
+  expect((await ask(1, 'GET', list, basic('ann', 'second password'))).status).toBe(200);
+  // A node without a password of its own takes no administrators.
+  expect((await ask(2, 'POST', '/api/admins', {}, { ...ann, username: 'bob' })).status).toBe(422);
+}, 60_000);

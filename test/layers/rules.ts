@@ -28,6 +28,7 @@ export const FLOORS: Readonly<Record<string, Readonly<Record<string, readonly st
     cluster: ['clients', 'listening', 'state', 'tls', 'probe', 'contract'],
     users: ['documents', 'contract'],
     bans: ['documents', 'contract'],
+    admins: ['documents', 'contract'],
     documents: ['contract'],
     transfer: ['changes', 'listening', 'state', 'contract'],
     report: ['clients', 'listening', 'state', 'workers', 'log', 'contract'],
@@ -131,7 +132,9 @@ export const CLOCK = 'src/kernel/clock.ts';
  */
 export const WALL_CLOCK_READERS: readonly string[] = [
   'src/admin/login/tokens.ts',
+  'src/cli/commands/access/admin.ts',
   'src/cli/commands/access/ban.ts',
+  'src/control/admins/api-keys.ts',
   'src/control/bans/ban-keeper.ts',
   'src/control/bans/bans.ts',
   'src/control/bans/flapping-bans.ts',

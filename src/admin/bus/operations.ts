@@ -3,7 +3,7 @@
 /** `read` takes parameters; `ask` has a body and changes no endpoint; `change` has a body and makes a revision. */
 type Kind = 'read' | 'ask' | 'change';
 
-/** Each name is the route `/api/endpoints/<name>`, `/api/<name>` for those about clients, or `/api/users/<name>` and `/api/bans/<name>`. */
+/** Each name is the route `/api/endpoints/<name>`, `/api/<name>` for those about clients, or `/api/users/<name>`, as for bans, admins and keys. A new key comes over HTTP alone. */
 export const BUS_OPERATIONS = {
   add: 'change',
   update: 'change',
@@ -37,13 +37,19 @@ export const BUS_OPERATIONS = {
   bans: 'read',
   'bans-add': 'change',
   'bans-remove': 'change',
+  admins: 'read',
+  'admins-add': 'change',
+  'admins-update': 'change',
+  'admins-remove': 'change',
+  keys: 'read',
+  'keys-remove': 'change',
 } as const satisfies Record<string, Kind>;
 
 const ABOUT_CLIENTS: ReadonlySet<string> = new Set(['clients', 'check', 'close']);
 
 /** The route of an operation. */
 export const pathOf = (name: string): string => {
-  if (/^(?:users|bans)\b/.test(name)) return `/api/${name.replace('-', '/')}`;
+  if (/^(?:users|bans|admins|keys)\b/.test(name)) return `/api/${name.replace('-', '/')}`;
   return ABOUT_CLIENTS.has(name) ? `/api/${name}` : `/api/endpoints/${name}`;
 };
 

@@ -2,6 +2,7 @@
 
 import { OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
 import { envelopeOf, failureSchema, gatheredOf } from '../../answers/envelope.ts';
+import { accessOf } from './access-table.ts';
 import { operationIdOf } from './operation-ids.ts';
 import type { AnswerInfo, Route } from './route.ts';
 
@@ -46,7 +47,7 @@ const changeQuery = {
 /** Error statuses that a route may answer. */
 function errorStatuses(route: Route): number[] {
   const always = [400, 403, 500, 503];
-  const login = route.access === 'public' ? [] : [401, 429];
+  const login = accessOf(route) === 'public' ? [] : [401, 429];
   const body = route.body === null ? [] : [413, 415];
   return [...new Set([...always, ...login, ...body, ...(route.statuses ?? [])])].sort((a, b) => a - b);
 }
@@ -77,7 +78,7 @@ function describe(route: Route): RouteConfig {
     operationId: operationIdOf(route.path, route.method),
     tags: [route.tag],
     summary: route.summary,
-    security: route.access === 'public' ? [] : [{ basic: [] }, { bearer: [] }],
+    security: accessOf(route) === 'public' ? [] : [{ basic: [] }, { bearer: [] }],
     request: {
       ...(hasQuery ? { query } : {}),
       ...(route.change ? { headers: changeHeaders } : {}),

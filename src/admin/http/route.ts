@@ -6,9 +6,6 @@ import type { RequestContext } from '../../control/contract/request-parts.ts';
 import type { Issue } from '../../kernel/errors.ts';
 import { parseOrRefuse } from './validation.ts';
 
-/** `public` needs no login, `viewer` any login, `admin` the login of an administrator. */
-export type Access = 'public' | 'viewer' | 'admin';
-
 /** An answer in the envelope. `code` differs from `status` only where FluxMQ's form is kept (`{"code": 0}`). */
 export interface Reply {
   data: unknown;
@@ -31,7 +28,7 @@ export interface Call {
   readonly ifNoneMatch: string | null;
   /** The raw Last-Event-ID header. */
   readonly lastEventId: string | null;
-  /** False for a viewer, who may not see secrets. */
+  /** False for the other roles, which may not see secrets. */
   readonly isAdmin: boolean;
   /** Address of the client, for the login throttle. */
   readonly address: string;
@@ -39,13 +36,12 @@ export interface Call {
   readonly root: string;
 }
 
-/** Documentation of a route; `statuses` are its errors besides those of every route. */
+/** Documentation of a route, whose role stands in access-table.ts; `statuses` are its errors besides those of every route. */
 export interface RouteInfo {
   method: 'get' | 'post' | 'put' | 'delete';
   path: string;
   /** further paths with the same behaviour, which the description leaves out */
   aliases?: string[];
-  access: Access;
   tag: string;
   summary: string;
   statuses?: number[];

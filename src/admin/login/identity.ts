@@ -1,7 +1,8 @@
 /** The identity of a request's sender. */
 
+import type { Role } from '../../endpoint/admins/admin.ts';
+
 export interface Login {
   name: string;
-  /** a viewer may only GET */
-  role: 'admin' | 'viewer';
+  role: Role;
 }

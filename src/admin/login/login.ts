@@ -1,6 +1,7 @@
 /** Finds the login of a request: HTTP Basic, a bearer token, or none where no login is needed (docs/admin-api.md). */
 
 import { createHmac, randomBytes } from 'node:crypto';
+import type { AdminLogins } from '../../control/contract/admin-requests.ts';
 import { BoundedMap } from '../../kernel/bounded-map.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
@@ -10,12 +11,14 @@ import { createLoginMemory, LoginMemory } from '../../kernel/logins/login-memory
 import type { Settings } from '../../settings/settings.ts';
 import { HttpError } from '../http/envelope.ts';
 import type { Login } from './identity.ts';
-import { type PasswordCheck, passwordCheck } from './password.ts';
+import { isPasswordOf, type PasswordCheck, passwordCheck } from './password.ts';
 import { TokenStore } from './tokens.ts';
 
 interface Account {
   login: Login;
   check: PasswordCheck;
+  /** changes with the password and the role */
+  stamp: string;
 }
 
 /** Time for which a right Basic credential is accepted without another hash, milliseconds. */
@@ -32,13 +35,24 @@ const CHECKING_MAX = 64;
 /** Longest user name and password, characters. */
 const CREDENTIAL_LENGTH_MAX = 1024;
 
+/** The stamp of accounts of the configuration, which lasts as long as the process. */
+const CONFIGURED = 'configured';
+
+/** What the author of a change by a key is called. No name of an administrator has a colon. */
+const KEY_PREFIX = 'key:';
+
+/** Of a node whose store has no administrators. */
+const NOBODY: AdminLogins = { administrator: () => null, decoy: () => null, useKey: () => null };
+
 /** The login of everybody while no login is needed. */
 const LOCAL: Login = { name: 'local', role: 'admin' };
 
 export class LoginDesk {
   /** False while the API is on loopback without a password. */
   readonly required: boolean;
+  /** of the configuration */
   readonly #accounts = new Map<string, Account>();
+  readonly #stored: AdminLogins;
   readonly #tokens: TokenStore;
   readonly #gate: LoginGate;
   /** Right credentials, and those under check, by keyed digest; never in clear text. */
@@ -48,7 +62,8 @@ export class LoginDesk {
   readonly #now: () => number;
 
   /** @throws FluxError `invalid` when a stored password is a malformed hash, or viewers are given without an administrator's password */
-  constructor(http: Settings['http'], logger: Logger, now: () => number = steadyNow) {
+  constructor(http: Settings['http'], logger: Logger, stored: AdminLogins = NOBODY, now: () => number = steadyNow) {
+    this.#stored = stored;
     this.required = http.password !== null;
     this.#logger = logger;
     this.#now = now;
@@ -73,14 +88,16 @@ export class LoginDesk {
     const [scheme, value] = splitHeader(authorization);
     if (scheme === 'bearer') {
       // A token cannot be guessed. A wrong token is an old one, and does not count as a failed login.
-      const login = this.#tokens.find(value);
-      if (login !== null) return login;
-      throw unauthorized('The token is not known or has expired');
+      const key = this.#stored.useKey(value);
+      if (key !== null) return { name: KEY_PREFIX + key.name, role: key.role };
+      const found = this.#tokens.find(value);
+      if (found !== null && this.#account(found.login.name)?.stamp === found.stamp) return found.login;
+      throw unauthorized('The token or key is not known, or has ended');
     }
     if (scheme !== 'basic') throw unauthorized('A login is needed');
     const credential = decodeBasic(value);
     if (credential === null) throw unauthorized('The Authorization header is malformed');
-    return this.#checked(credential.username, credential.password, address);
+    return (await this.#checked(credential.username, credential.password, address)).login;
   }
 
   /**
@@ -88,22 +105,26 @@ export class LoginDesk {
    * @throws FluxError as identify()
    */
   async token(username: string, password: string, address: string): Promise<{ token: string; expires: number }> {
-    if (!this.required) return this.#tokens.issue(LOCAL);
-    return this.#tokens.issue(await this.#checked(username, password, address));
+    if (!this.required) return this.#tokens.issue(LOCAL, CONFIGURED);
+    const { login, stamp } = await this.#checked(username, password, address);
+    return this.#tokens.issue(login, stamp);
   }
 
-  async #checked(username: string, password: string, address: string): Promise<Login> {
-    const login = await this.#cached(username, password, address);
-    if (login !== null) return login;
+  /** @returns the account as it was when the check began: a token of it ends with a change that comes during the check */
+  async #checked(username: string, password: string, address: string): Promise<Account> {
+    const known = this.#account(username);
+    const login = await this.#cached(username, password, address, known);
+    if (login !== null && known !== undefined) return known;
     throw unauthorized('Wrong user name or password');
   }
 
   /** Shares one check among requests with the same credential, because hashing is expensive on purpose. */
-  #cached(username: string, password: string, address: string): Promise<Login | null> {
-    const key = createHmac('sha256', this.#cacheKey).update(`${username.length}:${username}${password}`).digest('base64');
-    const known = this.#cache.get(key);
-    if (known !== undefined && known.until > this.#now()) return known.login;
-    const login = this.#verify(username, password, address);
+  #cached(username: string, password: string, address: string, known: Account | undefined): Promise<Login | null> {
+    const text = JSON.stringify([username, password, known?.stamp ?? '']);
+    const key = createHmac('sha256', this.#cacheKey).update(text).digest('base64');
+    const cached = this.#cache.get(key);
+    if (cached !== undefined && cached.until > this.#now()) return cached.login;
+    const login = this.#verify(username, password, address, known);
     this.#cache.set(key, { login, until: this.#now() + CACHE_MS });
     const forget = (): void => {
       if (this.#cache.get(key)?.login === login) this.#cache.delete(key);
@@ -113,17 +134,17 @@ export class LoginDesk {
   }
 
   /** Guesses wait for their check (login-gate.ts); wrong credentials never cause the refusal of a right one. */
-  async #verify(username: string, password: string, address: string): Promise<Login | null> {
+  async #verify(username: string, password: string, address: string, known: Account | undefined): Promise<Login | null> {
     const gate = this.#gate;
     const keys = gate.keysOf(address, '', username);
-    const credentials = gate.credentials('', username, password);
+    const credentials = gate.credentials(known?.stamp ?? '', username, password);
     let login: Login | null = null;
     const admission = await gate.begin(keys, credentials);
     if (admission === 'late') throw tooMany('Too many logins wait for their check; try again', 1);
     if (admission === 'check') {
       let outcome: LoginOutcome = 'undecided';
       try {
-        login = await this.#compare(username, password);
+        login = await this.#compare(known, password);
         outcome = login === null ? 'wrong' : 'right';
       } finally {
         gate.end(keys, outcome, credentials);
@@ -135,17 +156,28 @@ export class LoginDesk {
     return null;
   }
 
-  async #compare(username: string, password: string): Promise<Login | null> {
-    const known = this.#accounts.get(username);
+  async #compare(known: Account | undefined, password: string): Promise<Login | null> {
+    if (known !== undefined) return (await known.check(password)) ? known.login : null;
     // An unknown name is checked against any account. Otherwise the time of the answer would reveal which names exist.
+    const decoy = this.#stored.decoy();
     const [anyone] = this.#accounts.values();
-    const isRight = await (known ?? anyone)?.check(password);
-    return known !== undefined && isRight === true ? known.login : null;
+    await (decoy === null ? anyone?.check(password) : isPasswordOf(decoy, password));
+    return null;
+  }
+
+  /** Those of the configuration come first. */
+  #account(name: string): Account | undefined {
+    const configured = this.#accounts.get(name);
+    if (configured !== undefined) return configured;
+    const stored = this.#stored.administrator(name);
+    if (stored === null) return undefined;
+    const { role, hash } = stored;
+    return { login: { name, role }, check: (given) => isPasswordOf(hash, given), stamp: `${role} ${hash}` };
   }
 }
 
 function account(name: string, role: Login['role'], password: string): Account {
-  return { login: { name, role }, check: passwordCheck(password, name) };
+  return { login: { name, role }, check: passwordCheck(password, name), stamp: CONFIGURED };
 }
 
 function tooMany(message: string, retrySeconds: number): HttpError {

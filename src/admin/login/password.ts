@@ -2,6 +2,8 @@
 
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { FluxError } from '../../kernel/errors.ts';
+import { readHash } from '../../kernel/logins/hash-forms.ts';
+import { matchesHash } from '../../kernel/logins/match-hash.ts';
 import { matchesScrypt, parseScrypt } from '../../kernel/logins/scrypt.ts';
 
 /** Checks given passwords against one stored password. The time of the comparison does not depend on where they differ. */
@@ -21,6 +23,12 @@ export function passwordCheck(stored: string, name: string): PasswordCheck {
     );
   }
   return (given) => matchesScrypt(parsed, given);
+}
+
+/** A check against a hash of the store. An unreadable one, which a newer version may have written, is right for no password. */
+export async function isPasswordOf(hash: string, given: string): Promise<boolean> {
+  const form = readHash(hash);
+  return typeof form !== 'string' && (await matchesHash(form, Buffer.from(given)));
 }
 
 function clearCheck(stored: string): PasswordCheck {

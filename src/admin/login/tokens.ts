@@ -12,6 +12,8 @@ export const TOKENS_MAX = 1000;
 
 interface Entry {
   login: Login;
+  /** of the account at the time of the login: the token ends when it changes */
+  stamp: string;
   /** by the steady clock */
   expires: number;
 }
@@ -27,19 +29,19 @@ export class TokenStore {
   }
 
   /** A new token for `login`; `expires` is for display, milliseconds since the epoch. */
-  issue(login: Login): { token: string; expires: number } {
+  issue(login: Login, stamp: string): { token: string; expires: number } {
     const token = randomBytes(32).toString('base64url');
     const expires = this.#now() + TOKEN_LIFETIME_MS;
-    this.#entries.set(hashOf(token), { login, expires });
+    this.#entries.set(hashOf(token), { login, stamp, expires });
     return { token, expires: wallNow() + TOKEN_LIFETIME_MS };
   }
 
-  /** The login of a token; null when the token is unknown or expired. */
-  find(token: string): Login | null {
+  /** The login of a token, and the stamp of its account then; null when the token is unknown or expired. */
+  find(token: string): Pick<Entry, 'login' | 'stamp'> | null {
     const key = hashOf(token);
     const entry = this.#entries.get(key);
     if (entry === undefined) return null;
-    if (entry.expires > this.#now()) return entry.login;
+    if (entry.expires > this.#now()) return entry;
     this.#entries.delete(key);
     return null;
   }

@@ -12,7 +12,6 @@ export const clusterRoutes = ({ cluster }: Pick<ControlPlane, 'cluster'>): Route
     {
       method: 'get',
       path: '/api/cluster/status',
-      access: 'viewer',
       tag: TAG,
       summary: 'The cluster as this node sees it',
       query: z.object({}),
@@ -24,7 +23,6 @@ export const clusterRoutes = ({ cluster }: Pick<ControlPlane, 'cluster'>): Route
     {
       method: 'get',
       path: '/api/cluster/nodes',
-      access: 'viewer',
       tag: TAG,
       summary: 'Every node that this one knows; a node that is down stays listed for an hour',
       query: z.object({}),

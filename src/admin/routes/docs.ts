@@ -41,7 +41,7 @@ const FILES: Record<string, string> = {
  * @param description returns the OpenAPI document
  */
 export function docsRoutes(staticRoot: URL, description: () => unknown): Route[] {
-  const info = (path: string, summary: string): RouteInfo => ({ method: 'get', path, access: 'viewer', tag: TAG, summary });
+  const info = (path: string, summary: string): RouteInfo => ({ method: 'get', path, tag: TAG, summary });
   const query = z.object({});
   const text = (path: string, summary: string, type: string, bodyOf: (root: string) => string): Route =>
     readRoute({ ...info(path, summary), query, answer: { raw: { [type]: z.string() } } }, (_query, { root }) => {
@@ -67,7 +67,7 @@ export function docsRoutes(staticRoot: URL, description: () => unknown): Route[]
     text('/docs/start.js', 'A file of the page', 'text/javascript; charset=utf-8', () => START),
     ...files,
     readRoute(
-      { ...info('/', 'Redirects to the description'), access: 'public', query: z.looseObject({}), answer: { status: 302 } },
+      { ...info('/', 'Redirects to the description'), query: z.looseObject({}), answer: { status: 302 } },
       (_query, { root }) => new Response(null, { status: 302, headers: { location: `${root}docs` } }),
     ),
   ];

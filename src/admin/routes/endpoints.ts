@@ -28,7 +28,7 @@ export const PROMETHEUS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 function info(name: string, summary: string, statuses: number[] = []): RouteInfo {
   const path = `/api/endpoints/${name}`;
-  return { method: 'get', path, aliases: [`/endpoints/${name}`], access: 'viewer', tag: 'Endpoints', summary, statuses };
+  return { method: 'get', path, aliases: [`/endpoints/${name}`], tag: 'Endpoints', summary, statuses };
 }
 
 const optionalKey = z.object({ port: portQuery.optional(), id: idQuery.optional() });

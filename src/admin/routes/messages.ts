@@ -72,7 +72,6 @@ export const messageRoutes = ({ clients }: Pick<ControlPlane, 'clients'>): Route
     {
       method: 'post',
       path: '/api/publish',
-      access: 'admin',
       tag: TAG,
       summary: 'Publishes a message',
       statuses: [422, 503],
@@ -89,7 +88,6 @@ export const messageRoutes = ({ clients }: Pick<ControlPlane, 'clients'>): Route
     {
       method: 'post',
       path: '/api/check',
-      access: 'admin',
       tag: TAG,
       summary: 'Finds clients on all nodes',
       statuses: [404],
@@ -106,7 +104,6 @@ export const messageRoutes = ({ clients }: Pick<ControlPlane, 'clients'>): Route
     {
       method: 'post',
       path: '/api/close',
-      access: 'admin',
       tag: TAG,
       summary: 'Disconnects clients on all nodes',
       statuses: [404],
@@ -123,7 +120,6 @@ export const messageRoutes = ({ clients }: Pick<ControlPlane, 'clients'>): Route
     {
       method: 'get',
       path: '/api/clients',
-      access: 'viewer',
       tag: TAG,
       summary: 'Connected clients of all nodes, sorted by identifier',
       statuses: [404],

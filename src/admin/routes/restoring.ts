@@ -18,7 +18,7 @@ const rollbackBody = {
 const confirmBody = { schema: z.object({ revision: z.number().int().min(1) }), example: { revision: 8 } };
 function info(name: string, summary: string, statuses: number[]): RouteInfo {
   const path = `/api/endpoints/${name}`;
-  return { method: 'post', path, aliases: [`/endpoints/${name}`], access: 'admin', tag: TAG, summary, statuses };
+  return { method: 'post', path, aliases: [`/endpoints/${name}`], tag: TAG, summary, statuses };
 }
 
 /** The ETag of a change; a dry run has none. */

@@ -32,7 +32,6 @@ export const systemRoutes = ({ reads }: Pick<ControlPlane, 'reads'>): Route[] =>
     {
       method: 'get',
       path: '/health',
-      access: 'public',
       anyHost: true,
       tag: TAG,
       summary:
@@ -53,7 +52,6 @@ export const systemRoutes = ({ reads }: Pick<ControlPlane, 'reads'>): Route[] =>
     {
       method: 'get',
       path: '/api/system/health',
-      access: 'viewer',
       tag: TAG,
       summary: 'Health of the node: store, NATS, endpoints, workers',
       statuses: [503],
@@ -69,7 +67,6 @@ export const systemRoutes = ({ reads }: Pick<ControlPlane, 'reads'>): Route[] =>
     {
       method: 'get',
       path: '/api/system/resources',
-      access: 'viewer',
       tag: TAG,
       summary: 'CPU, memory and threads of the node',
       query: z.object({}),
@@ -81,7 +78,6 @@ export const systemRoutes = ({ reads }: Pick<ControlPlane, 'reads'>): Route[] =>
     {
       method: 'get',
       path: '/public/metrics',
-      access: 'public',
       anyHost: true,
       tag: TAG,
       summary: 'Prometheus text of the node; needs no login',

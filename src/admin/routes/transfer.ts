@@ -21,8 +21,7 @@ const RESTORE_BYTES_MAX = 16 * 1024 * 1024 * 1024;
 
 function info(method: 'get' | 'post', name: string, summary: string, statuses: number[]): RouteInfo {
   const path = `/api/endpoints/${name}`;
-  const access = method === 'get' ? 'viewer' : 'admin';
-  return { method, path, aliases: [`/endpoints/${name}`], access, tag: TAG, summary, statuses };
+  return { method, path, aliases: [`/endpoints/${name}`], tag: TAG, summary, statuses };
 }
 
 const secretsQuery = z.object({

@@ -74,7 +74,6 @@ export const watchRoutes = ({ watch, reads }: Pick<ControlPlane, 'watch' | 'read
       method: 'get',
       path: '/api/endpoints/watch',
       aliases: ['/endpoints/watch'],
-      access: 'viewer',
       tag: 'Endpoints',
       summary:
         'Server-sent events `state`, `revision` and `drain`, each with an id. `Last-Event-ID` resumes within the last 1,000 events, else `incomplete` comes first. `ready` marks the beginning of live events',

@@ -1,6 +1,7 @@
 /** Completes a command line: `__complete WORDS...`, whose last word is the one at the cursor. */
 
 import type { ListAnswer, PublicHistoryRow } from '../../answers/endpoints.ts';
+import { ROLES } from '../../endpoint/admins/admin.ts';
 import type { Api } from '../api/client.ts';
 import { findOption, optionsOf, splitOption } from '../arguments.ts';
 import { commandName, GROUPS, topWords } from '../catalogue.ts';
@@ -133,6 +134,8 @@ async function ofKind(kind: WordKind, words: readonly string[], current: string,
       return plain(ACL_ACTIONS);
     case 'banSubject':
       return plain(Object.keys(BAN_WORDS));
+    case 'role':
+      return plain(ROLES);
     case 'shell':
       return plain(Object.keys(SCRIPTS));
     case 'file':

@@ -1,5 +1,6 @@
-/** The requests that the admin API makes to the node, as seven interfaces. A route takes only the interfaces that it calls. */
+/** The requests that the admin API makes to the node, as ten interfaces. A route takes only the interfaces that it calls. */
 
+import type { AdminLogins, AdminRequests, KeyRequests } from './admin-requests.ts';
 import type { BanRequests } from './ban-requests.ts';
 import type { ChangeRequests } from './change-requests.ts';
 import type { ClientRequests } from './client-requests.ts';
@@ -16,4 +17,7 @@ export interface ControlPlane {
   readonly watch: EventWatch;
   readonly users: UserRequests;
   readonly bans: BanRequests;
+  readonly admins: AdminRequests;
+  readonly keys: KeyRequests;
+  readonly logins: AdminLogins;
 }

@@ -216,16 +216,16 @@ describe('tokens', () => {
   test('expire', () => {
     const now = vi.fn(() => 0);
     const store = new TokenStore(now);
-    const { token } = store.issue({ name: 'admin', role: 'admin' });
+    const { token } = store.issue({ name: 'admin', role: 'admin' }, '');
     now.mockReturnValue(TOKEN_LIFETIME_MS - 1);
-    expect(store.find(token)).toMatchObject({ name: 'admin' });
+    expect(store.find(token)).toMatchObject({ login: { name: 'admin' }, stamp: '' });
     now.mockReturnValue(TOKEN_LIFETIME_MS);
     expect(store.find(token)).toBeNull();
   });
 
   test('are bounded: the oldest gives way', () => {
     const store = new TokenStore(Date.now);
-    const tokens = Array.from({ length: TOKENS_MAX + 1 }, () => store.issue({ name: 'admin', role: 'admin' }).token);
+    const tokens = Array.from({ length: TOKENS_MAX + 1 }, () => store.issue({ name: 'admin', role: 'admin' }, '').token);
     expect(store.find(tokens[0]!)).toBeNull();
     expect(store.find(tokens[1]!)).not.toBeNull();
     expect(store.find(tokens[TOKENS_MAX]!)).not.toBeNull();

@@ -107,7 +107,10 @@ export function standInControl(overrides: Partial<AllRequests> = {}): { control:
     connected: async ({ page, size }) => ({ answer: { data: [], total: 0, page, size }, unreachable: [] }),
     ...overrides,
   };
-  return { control: { changes: all, reads: all, cluster: all, clients: all, watch: all, users: NO_USERS, bans: NO_BANS }, seen };
+  return {
+    control: { changes: all, reads: all, cluster: all, clients: all, watch: all, users: NO_USERS, bans: NO_BANS, ...NO_ADMINS },
+    seen,
+  };
 }
 
 const refuseUsers = (): never => {
@@ -126,6 +129,12 @@ const NO_USERS: ControlPlane['users'] = {
 };
 
 const NO_BANS: ControlPlane['bans'] = { list: refuseUsers, add: refuseUsers, remove: refuseUsers };
+
+const NO_ADMINS: Pick<ControlPlane, 'admins' | 'keys' | 'logins'> = {
+  admins: { list: refuseUsers, add: refuseUsers, update: refuseUsers, remove: refuseUsers },
+  keys: { list: refuseUsers, add: refuseUsers, remove: refuseUsers },
+  logins: { administrator: () => null, decoy: () => null, useKey: () => null },
+};
 
 export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
   const settings = testSettings({ areEndpointsGiven: true });

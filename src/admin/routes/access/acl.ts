@@ -51,7 +51,6 @@ export const accessRoutes = ({ reads }: Pick<ControlPlane, 'reads'>): Route[] =>
     {
       method: 'post',
       path: '/api/acl/test',
-      access: 'admin',
       tag: 'Access',
       summary: 'Says whether a client may publish or subscribe, and which rule decides',
       statuses: [404],

@@ -49,7 +49,6 @@ export const banRoutes = ({ bans }: Pick<ControlPlane, 'bans'>): Route[] => {
       {
         method: 'get',
         path: '/api/bans',
-        access: 'viewer',
         tag: TAG,
         summary: 'Bans, sorted by what they name',
         query,
@@ -70,7 +69,6 @@ export const banRoutes = ({ bans }: Pick<ControlPlane, 'bans'>): Route[] => {
     {
       method: 'delete',
       path: '/api/bans',
-      access: 'admin',
       tag: TAG,
       summary: 'Removes a ban',
       statuses: [404, 503],

@@ -34,6 +34,6 @@ export function documentRoute(
   more: Pick<RouteInfo, 'bodyMaxBytes' | 'file'> & { data: z.ZodType; tag: string },
 ): Route {
   const { data, tag, ...rest } = more;
-  const info: RouteInfo = { method, path, access: 'admin', tag, summary, statuses: [404, 409, 412, 413, 503], ...rest };
+  const info: RouteInfo = { method, path, tag, summary, statuses: [404, 409, 412, 413, 503], ...rest };
   return controlRoute({ ...info, body, change: true, answer: { data } }, (input, call) => runDocumentChange(change, input, call));
 }

@@ -13,7 +13,6 @@ export function loginRoutes(desk: LoginDesk): Route[] {
       {
         method: 'post',
         path: '/public/login',
-        access: 'public',
         tag: 'Login',
         summary: 'A token for `Authorization: Bearer`, valid for 12 hours',
         statuses: [401, 429],
