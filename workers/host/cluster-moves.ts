@@ -116,8 +116,11 @@ export class ClusterMoves {
   }
 
   async #arrive(taking: Taking, session: Session, move: number): Promise<boolean> {
-    const { mesh, table, send, node } = this.#options;
+    const { table, send } = this.#options;
     const { head, deliveries } = taking;
+    // A slow copy of a message that the client has already had at the old place must come before the filters do.
+    await this.#flushHere(taking);
+    if (taking.isOver) return false;
     // From here on every message that is routed anywhere comes here, too.
     await table.subscriptions.install(session, head!.subscriptions, null);
     // Every message routed before is at the old place.
@@ -127,8 +130,7 @@ export class ClusterMoves {
     const last = await rest;
     if (last === null) return false;
     // Every message that both places got is here, so that the copies are recognized.
-    await this.#flush(taking, node);
-    await mesh.fence(mesh.links.keys());
+    await this.#flushHere(taking);
     if (taking.isOver) return false;
     joinArrived(deliveries, session.queue);
     session.queue.clear();
@@ -163,6 +165,13 @@ export class ClusterMoves {
       this.#flushes.set(request, taking);
       this.#options.tellRelay({ t: 'flush', request, to });
     });
+  }
+
+  /** Resolves when everything that any node has routed so far has come to this worker. */
+  async #flushHere(taking: Taking): Promise<void> {
+    const { mesh, node } = this.#options;
+    await this.#flush(taking, node);
+    await mesh.fence(mesh.links.keys());
   }
 
   flushed(request: number): void {

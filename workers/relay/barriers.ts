@@ -75,12 +75,18 @@ export class Flushes {
   readonly #local: Pick<LocalSide, 'fence' | 'links'>;
   readonly #members: ReadonlyMap<string, { readonly node: RemoteNode }>;
   readonly #open = new Barriers();
+  readonly #linked: Promise<void>;
+  /** The relay is linked: the workers give it what they have kept while there was none. To be called once. */
+  linked!: () => void;
   /** request → the node to which all messages shall have come */
   readonly #targets = new Map<number, string>();
 
   constructor(local: Pick<LocalSide, 'fence' | 'links'>, members: ReadonlyMap<string, { readonly node: RemoteNode }>) {
     this.#local = local;
     this.#members = members;
+    this.#linked = new Promise((resolve) => {
+      this.linked = resolve;
+    });
   }
 
   async answerNode(node: RemoteNode, request: number, to: string): Promise<void> {
@@ -90,6 +96,8 @@ export class Flushes {
 
   /** Resolves when the node `to` has taken everything that this node's workers have routed so far, or is no longer awaited. */
   async #to(to: string): Promise<void> {
+    // A worker that has had no relay keeps messages that are routed already. They would come behind the session that moves.
+    await this.#linked;
     await this.#local.fence(this.#local.links.keys());
     await this.#members.get(to)?.node.whenTaken();
   }

@@ -298,6 +298,7 @@ export class Gateway {
     if (this.#isLinked) return;
     this.#isLinked = true;
     this.#options.onLinked();
+    this.#flushes.linked();
     this.#tellDown();
   }
 

@@ -8,6 +8,8 @@ import type { Logger } from '../../kernel/logger.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
 
 const CALL_MS = 2_000;
+/** The longest pause before a new relay (ms): after 5 s without one, workers go on without the other nodes, which then lack messages. */
+const PAUSE_MS_MAX = 2_000;
 
 export interface RelayThreadOptions {
   /** A relay that every worker knows. @throws FluxError when it cannot start */
@@ -44,7 +46,7 @@ export class RelayThread {
       try {
         const worker = await launch();
         if (!worker.isUsable) {
-          await pause(this.#backoff.failed(), signal);
+          await this.#pause();
           continue;
         }
         this.#isStarting = false;
@@ -55,19 +57,23 @@ export class RelayThread {
       } catch (error) {
         if (signal.aborted) break;
         logger.error('Cluster: the relay could not be started', { reason: messageOf(error) });
-        await pause(this.#backoff.failed(), signal);
+        await this.#pause();
       }
     }
     this.#isStarting = false;
   }
 
+  #pause(): Promise<void> {
+    return pause(Math.min(PAUSE_MS_MAX, this.#backoff.failed()), this.#options.signal);
+  }
+
   /** The thread has ended by itself: another one takes its place. */
   ended(reason: string): void {
-    const { signal, logger } = this.#options;
+    const { logger } = this.#options;
     this.#worker = null;
     this.#report = null;
     logger.error('Cluster: the relay ended and is replaced', { reason });
-    void pause(this.#backoff.failed(), signal).then(() => this.start());
+    void this.#pause().then(() => this.start());
   }
 
   /** The other nodes that carry messages, whenever they have changed. */

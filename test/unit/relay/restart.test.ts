@@ -116,3 +116,18 @@ test('a SUBACK waits for a node whose link begins anew', async () => {
   await immediate();
   expect(isOver).toBe(true);
 });
+
+test('a node has flushed only when its workers have given the new relay what they kept without one', async () => {
+  const { gateway, user, turn, written } = startGateway();
+  const hasFlushed = async () => {
+    for (let step = 0; step < 3; step++) {
+      turn();
+      await immediate();
+    }
+    return written.join().includes('flushed');
+  };
+  user.deliver(LANE.controls, encodeControls([{ t: 'flush', request: 1, to: 'b' }]), 1);
+  expect(await hasFlushed()).toBe(false);
+  gateway.link();
+  expect(await hasFlushed()).toBe(true);
+});
