@@ -13,7 +13,7 @@ import type { Logger } from '../kernel/logger.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { BusRequest } from './bus/bus-request.ts';
 import { actorOf, parametersOf } from './bus/read-request.ts';
-import { accessOf, checkRole } from './http/access-table.ts';
+import { type AuditedRequest, noteRequest } from './http/audited.ts';
 import { HttpError, toFailure, toResponse } from './http/envelope.ts';
 import { addSecurityHeaders, refuseForeign } from './http/guard.ts';
 import { describeApi } from './http/openapi.ts';
@@ -34,10 +34,13 @@ import {
 } from './http/request.ts';
 import type { Call, Reply, Route } from './http/route.ts';
 import { parseOrRefuse } from './http/validation.ts';
+import { accessOf, checkRole } from './login/access-table.ts';
+import { type CertifiedSocket, certifiedNames } from './login/certified.ts';
 import type { Login } from './login/identity.ts';
 import { LoginDesk } from './login/login.ts';
 import { accessRoutes } from './routes/access/acl.ts';
 import { adminRoutes } from './routes/access/admins.ts';
+import { auditRoutes } from './routes/access/audit.ts';
 import { banRoutes } from './routes/access/bans.ts';
 import { keyRoutes } from './routes/access/keys.ts';
 import { loginRoutes } from './routes/access/login.ts';
@@ -63,14 +66,22 @@ export interface AppOptions {
 /** The sender's side of a request; absent when the application is called without a socket. */
 interface Bindings {
   /** from @hono/node-server */
-  incoming?: { httpVersion?: string; socket: { remoteAddress?: string | undefined } };
+  incoming?: { httpVersion?: string; socket: { remoteAddress?: string | undefined } & Partial<CertifiedSocket> };
   /** from the bus desk: the request came over the bus instead of HTTP */
   busRequest?: BusRequest;
 }
 
 interface Env {
   Bindings: Bindings;
-  Variables: { requestId: string; login: Login | undefined; forwarded: Forwarded };
+  Variables: {
+    requestId: string;
+    login: Login | undefined;
+    forwarded: Forwarded;
+    /** author of a request over the bus */
+    actor: string | undefined;
+    /** body and query, as far as they were read */
+    given: Record<string, unknown> | undefined;
+  };
 }
 
 /** Time beyond `?timeout=` after which a change that has not answered gets a timeout answer, milliseconds. */
@@ -93,6 +104,7 @@ export function createRoutes(options: AppOptions, desk: LoginDesk): Route[] {
     ...banRoutes(control),
     ...adminRoutes(control),
     ...keyRoutes(control),
+    ...auditRoutes(control),
     ...systemRoutes(control),
     ...clusterRoutes(control),
     ...loginRoutes(desk),
@@ -145,7 +157,16 @@ export function createApp(options: AppOptions): AdminApp {
     await next();
   });
   for (const route of routes) {
-    const handler = (context: Context<Env>): Promise<Response> => answer(route, context, options, desk);
+    const handler = async (context: Context<Env>): Promise<Response> => {
+      try {
+        const response = await answer(route, context, options, desk);
+        noteRequest(options.control.audit, auditedOf(route, context), response, null);
+        return response;
+      } catch (error) {
+        noteRequest(options.control.audit, auditedOf(route, context), null, error);
+        throw error;
+      }
+    };
     for (const path of [route.path, ...(route.aliases ?? [])]) app.on(route.method.toUpperCase(), path, handler);
   }
   app.notFound((context) => {
@@ -175,7 +196,7 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
   const { address } = context.get('forwarded');
   const access = accessOf(route);
   if (busRequest === undefined && access !== 'public') {
-    const login = await desk.identify(req.header('authorization'), address);
+    const login = await desk.identify(req.header('authorization'), address, certifiedNames(bindingsOf(context)?.incoming?.socket));
     context.set('login', login);
     checkRole(access, login.role);
   }
@@ -188,8 +209,11 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
   });
   const reason = refusals.of(() => parseReason(route.change ? headerOf(context, 'x-reason') : undefined), null);
   const actor = busRequest === undefined ? (context.get('login')?.name ?? 'local') : refusals.of(() => actorOf(busRequest), '');
+  context.set('actor', actor);
+  context.set('given', Object.fromEntries(parameters));
   refusals.throwIfAny();
   const body = route.body === null ? {} : await readBody(context, route, uploadFolder(options.settings));
+  if (!(body instanceof Upload)) context.set('given', { ...context.get('given'), ...(reason === null ? {} : { reason }), ...body });
   const call: Call = {
     context: {
       actor,
@@ -212,6 +236,19 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
   if (body instanceof Upload) void running.catch(() => {}).finally(() => body.close());
   const reply = await withDeadline(running, timeoutMs, route.change);
   return reply instanceof Response ? reply : toResponse(reply);
+}
+
+function auditedOf(route: Route, context: Context<Env>): AuditedRequest {
+  return {
+    route,
+    isBus: busRequestOf(context) !== undefined,
+    actor: context.get('actor') ?? null,
+    login: context.get('login'),
+    address: context.get('forwarded').address,
+    userAgent: headerOf(context, 'user-agent'),
+    given: context.get('given') ?? {},
+    requestId: context.get('requestId'),
+  };
 }
 
 function bindingsOf(context: Context<Env>): Bindings | undefined {

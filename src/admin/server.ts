@@ -167,7 +167,7 @@ function refuseExpectation(_request: IncomingMessage, answer: ServerResponse): v
 
 function openServer(timeouts: ServerOptions, tls: ServerTls | null, listener: RequestListener): Server {
   if (tls === null) return createServer(timeouts, listener);
-  const server = createTlsServer({ ...timeouts, ...tls.options, handshakeTimeout: HEADERS_TIMEOUT_MS }, listener);
+  const server = createTlsServer({ ...timeouts, ...tls.options, ...tls.clientOptions, handshakeTimeout: HEADERS_TIMEOUT_MS }, listener);
   // Node reports a handshake that takes too long, and continues to wait. This closes the socket.
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   return server;

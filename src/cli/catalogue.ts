@@ -3,6 +3,7 @@
 import type { Command } from './command.ts';
 import { ACL_COMMANDS } from './commands/access/acl.ts';
 import { ADMIN_COMMANDS } from './commands/access/admin.ts';
+import { AUDIT_COMMANDS } from './commands/access/audit.ts';
 import { BAN_COMMANDS } from './commands/access/ban.ts';
 import { PASSWD_COMMANDS } from './commands/access/passwd.ts';
 import { APPLY_COMMANDS } from './commands/apply.ts';
@@ -43,6 +44,7 @@ export const allCommands = (source: FluxmqSource): readonly Command[] => [
   ...CLIENT_COMMANDS,
   ...ACL_COMMANDS,
   ...BAN_COMMANDS,
+  ...AUDIT_COMMANDS,
   ...ADMIN_COMMANDS,
   ...PASSWD_COMMANDS,
   importCommand(source),

@@ -6,6 +6,7 @@ import { StoredLogins } from './admins/admin-logins.ts';
 import { Administrators } from './admins/administrators.ts';
 import { ApiKeys } from './admins/api-keys.ts';
 import { NamedDocuments } from './admins/named-documents.ts';
+import { Audit } from './audit/audit.ts';
 import { Bans } from './bans/bans.ts';
 import { ChangeRunner } from './changes/change-runner.ts';
 import { Confirmations } from './changes/confirmations.ts';
@@ -37,6 +38,7 @@ export interface ChangeParts {
   admins: Administrators;
   keys: ApiKeys;
   logins: StoredLogins;
+  audit: Audit;
 }
 
 export function composeChanges(options: ControlOptions, listening: ListeningParts): ChangeParts {
@@ -86,6 +88,7 @@ export function composeChanges(options: ControlOptions, listening: ListeningPart
     admins: new Administrators({ stored: administrators, documents, http: settings.http }),
     keys,
     logins: new StoredLogins(administrators, keys),
+    audit: new Audit({ store: store.documents, copy, follower, keepDays: settings.audit.keepDays, node, logger }),
     bans: new Bans({ copy: listening.copy, keeper: listening.bans, documents }),
     keeper: new HistoryKeeper({ store, desired, limits: settings.history, isRead: () => transfer.isReading, logger }),
   };

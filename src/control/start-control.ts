@@ -62,6 +62,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       admins: changes.admins,
       keys: changes.keys,
       logins: changes.logins,
+      audit: changes.audit,
     };
     const announceAdmin = (port: number) => {
       changes.facts.adminPort = port;
@@ -77,7 +78,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
 async function startAll(
   { settings, logger }: ControlOptions,
   { threads, desired, driver, reconciler, follower, bans }: ListeningParts,
-  { confirmations, keys }: ChangeParts,
+  { confirmations, keys, audit }: ChangeParts,
 ): Promise<number> {
   // The session worker starts while the store is read. Endpoint workers start beside it, and are used only when it is up.
   const sessionUp = threads.start();
@@ -100,6 +101,7 @@ async function startAll(
   follower.start();
   bans.start();
   keys.start();
+  audit.start();
   confirmations.start();
   return seeded;
 }
@@ -115,7 +117,7 @@ async function stopAll(
   timeoutMs: number,
   logger: Logger,
   { access, threads, supervisors, reconciler, certificates, follower, bans, flapping, copy }: ListeningParts,
-  { cluster, confirmations, keeper, keys }: ChangeParts,
+  { cluster, confirmations, keeper, keys, audit }: ChangeParts,
   { hub, clients, systemTopics, watchdog, monitor }: ReportParts,
 ): Promise<boolean> {
   const others = cluster?.refuges() ?? [];
@@ -131,6 +133,7 @@ async function stopAll(
       flapping?.close(),
       bans.close(),
       keys.close(),
+      audit.close(),
       follower.close(),
       confirmations.close(),
       certificates.close(),

@@ -56,7 +56,7 @@ const KEYS: KeyTree = {
   node: leaves('name', 'bindAddress', 'memoryBudget', 'websocketTransport'),
   http: {
     ...leaves('host', 'port', 'username', 'password', 'accessLog', 'trustedProxies', 'basePath'),
-    ssl: leaves('crt', 'cert', 'key'),
+    ssl: leaves('crt', 'cert', 'key', 'ca'),
     viewers: [leaves('username', 'password')],
   },
   store: {

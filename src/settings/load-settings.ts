@@ -70,6 +70,7 @@ function noteTildes({ store, log, http, cluster }: Settings, problems: Problems)
     'log.file': log.file,
     'http.ssl.crt': http.ssl?.crt,
     'http.ssl.key': http.ssl?.key,
+    'http.ssl.ca': http.ssl?.ca,
     'cluster.credentials.credsFile': credentials?.credsFile,
     'cluster.credentials.tls.ca': credentials?.tls?.ca,
     'cluster.credentials.tls.crt': credentials?.tls?.crt,

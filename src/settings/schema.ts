@@ -31,7 +31,7 @@ const nodeSchema = group({
 /** A value long enough for an inline certificate. */
 const PEM_CHARACTERS_MAX = 512 * 1024;
 const pem = nonEmptyText(PEM_CHARACTERS_MAX);
-const sslSchema = group({ crt: pem.optional(), cert: pem.optional(), key: pem.optional() });
+const sslSchema = group({ crt: pem.optional(), cert: pem.optional(), key: pem.optional(), ca: pem.optional() });
 const httpSchema = group({
   ssl: sslSchema.optional(),
   host: host.optional(),
@@ -54,6 +54,8 @@ const httpSchema = group({
     .optional(),
 });
 const historySchema = group({ keep: wholeNumber(0, 100_000_000).optional(), keepDays: wholeNumber(0, 36_500).optional() });
+const auditSchema = group({ keepDays: wholeNumber(0, 3_650).optional() });
+const AUDIT_DAYS = 90;
 const flappingSchema = group({
   connects: wholeNumber(2, 10_000).optional(),
   seconds: wholeNumber(1, 86_400).optional(),
@@ -67,19 +69,19 @@ const logSchema = group({
 });
 
 /** The sections with their defaults; paths are as written. */
-export type NodeSections = Pick<Settings, 'node' | 'http' | 'store' | 'cluster' | 'history' | 'flapping' | 'log' | 'shutdownTimeout'>;
+export type NodeSections = Pick<
+  Settings,
+  'node' | 'http' | 'store' | 'cluster' | 'history' | 'audit' | 'flapping' | 'log' | 'shutdownTimeout'
+>;
 
 /** The keys of config.yaml (docs/configuration.md) by their reader: this file. */
-const OWN_KEYS = new Set(['node', 'http', 'store', 'cluster', 'history', 'flapping', 'log', 'shutdownTimeout']);
-/** Reserved for later versions. */
-const LATER_KEYS = new Set(['audit']);
+const OWN_KEYS = new Set(['node', 'http', 'store', 'cluster', 'history', 'audit', 'flapping', 'log', 'shutdownTimeout']);
 const OTHER_KEYS = new Set(['auth', 'acl', 'endpoints']);
 
 /** Reads the sections of the node; every problem is added to `problems`, and the result is complete in any case. */
 export function readSections(input: Record<string, unknown>, problems: Problems, warnings: string[]): NodeSections {
   for (const key of Object.keys(input)) {
-    if (LATER_KEYS.has(key)) problems.addNotSupportedYet(key);
-    else if (!OWN_KEYS.has(key) && !OTHER_KEYS.has(key)) problems.addUnknownKey(key);
+    if (!OWN_KEYS.has(key) && !OTHER_KEYS.has(key)) problems.addUnknownKey(key);
   }
   return {
     node: readNode(input['node'] ?? {}, problems),
@@ -87,6 +89,7 @@ export function readSections(input: Record<string, unknown>, problems: Problems,
     store: readStore(input['store'] ?? {}, problems, warnings),
     cluster: readCluster(input['cluster'], problems),
     history: readHistory(input['history'] ?? {}, problems),
+    audit: readAudit(input['audit'] ?? {}, problems),
     flapping: readFlapping(input['flapping'] ?? null, problems),
     log: readLog(input['log'] ?? {}, problems),
     shutdownTimeout: check(wholeNumber(0, 600_000), input['shutdownTimeout'] ?? 10_000, 'shutdownTimeout', problems) ?? 10_000,
@@ -111,11 +114,11 @@ function defaultName(): string {
 /** `cert` is another name of `crt`. */
 function readSsl(given: z.infer<typeof sslSchema> | undefined, problems: Problems): HttpSettings['ssl'] {
   if (given === undefined) return null;
-  const { crt, cert, key } = given;
+  const { crt, cert, key, ca } = given;
   if (crt !== undefined && cert !== undefined) problems.add('http.ssl.cert', 'is another name of crt: give one of them');
   const certificate = crt ?? cert;
-  if (certificate !== undefined) return { crt: certificate, key: key ?? null };
-  if (key !== undefined) problems.add('http.ssl.crt', 'is needed: the certificate, a path or PEM text');
+  if (certificate !== undefined) return { crt: certificate, key: key ?? null, ca: ca ?? null };
+  if (key !== undefined || ca !== undefined) problems.add('http.ssl.crt', 'is needed: the certificate, a path or PEM text');
   return null;
 }
 
@@ -144,6 +147,10 @@ function readHttp(input: unknown, problems: Problems): HttpSettings {
     if (index > 0 && names.indexOf(name) !== index) problems.add(`http.viewers[${index - 1}].username`, `${name} is given twice`);
   }
   return http;
+}
+
+function readAudit(input: unknown, problems: Problems): Settings['audit'] {
+  return { keepDays: check(auditSchema, withoutNulls(input), 'audit', problems)?.keepDays ?? AUDIT_DAYS };
 }
 
 function readFlapping(input: unknown, problems: Problems): Settings['flapping'] {

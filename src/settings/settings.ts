@@ -23,7 +23,11 @@ export interface HttpSettings {
   /** '' or a path such as `/fluxmq`, under which the API answers, too */
   basePath: string;
   /** null: plain HTTP; paths or PEM text. `key` null: it stands in the file of `crt` */
-  ssl: { crt: string; key: string | null } | null;
+  ssl: {
+    crt: string;
+    key: string | null /** signs the certificates of administrators; null: nobody logs in by one */;
+    ca: string | null;
+  } | null;
 }
 
 export interface LogSettings {
@@ -102,6 +106,8 @@ export interface Settings {
   areEndpointsGiven: boolean;
   /** rows beyond both limits are dropped: the newest `keep`, and those of the last `keepDays` */
   history: { keep: number; keepDays: number };
+  /** days, 0..3650, for which the audit keeps requests; 0: it keeps none */
+  audit: { keepDays: number };
   /** null: clients may connect as often as they like */
   flapping: FlappingLimits | null;
   log: LogSettings;

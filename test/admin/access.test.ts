@@ -2,7 +2,7 @@
 
 import { randomBytes, scryptSync } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Access, accessOf } from '../../src/admin/http/access-table.ts';
+import { type Access, accessOf } from '../../src/admin/login/access-table.ts';
 import { type Broker, startBroker } from '../kit/broker.ts';
 import { freePort } from '../kit/free-port.ts';
 

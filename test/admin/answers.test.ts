@@ -180,6 +180,11 @@ test('administrators and keys', async () => {
   await ask('DELETE', '/api/keys?name=cd');
 });
 
+test('the audit', async () => {
+  const { entries } = await ask<{ entries: unknown[] }>('GET', '/api/audit?limit=3&refused=false&since=2026-01-01');
+  expect(entries.length).toBeLessThanOrEqual(3);
+});
+
 test('no route with an answer in JSON is missing above', () => {
   const withData = routes.filter(({ answer }) => answer.data !== undefined);
   expect([...asked].sort()).toEqual(withData.map(({ method, path }) => `${method.toUpperCase()} ${path}`).sort());

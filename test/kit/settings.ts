@@ -34,6 +34,7 @@ export function testSettings(changes: Partial<Settings> = {}): Settings {
     endpoints: [],
     areEndpointsGiven: false,
     history: { keep: 10_000, keepDays: 365 },
+    audit: { keepDays: 90 },
     flapping: null,
     log: { level: 'info', file: '/nonexistent/x.log', maxSize: 1e6, maxFiles: 1 },
     shutdownTimeout: 10_000,

@@ -41,6 +41,7 @@ export const BUS_OPERATIONS = {
   'admins-add': 'change',
   'admins-update': 'change',
   'admins-remove': 'change',
+  audit: 'read',
   keys: 'read',
   'keys-remove': 'change',
 } as const satisfies Record<string, Kind>;
@@ -49,7 +50,7 @@ const ABOUT_CLIENTS: ReadonlySet<string> = new Set(['clients', 'check', 'close']
 
 /** The route of an operation. */
 export const pathOf = (name: string): string => {
-  if (/^(?:users|bans|admins|keys)\b/.test(name)) return `/api/${name.replace('-', '/')}`;
+  if (/^(?:users|bans|admins|keys|audit)\b/.test(name)) return `/api/${name.replace('-', '/')}`;
   return ABOUT_CLIENTS.has(name) ? `/api/${name}` : `/api/endpoints/${name}`;
 };
 

@@ -2,7 +2,7 @@
 
 import { OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
 import { envelopeOf, failureSchema, gatheredOf } from '../../answers/envelope.ts';
-import { accessOf } from './access-table.ts';
+import { accessOf } from '../login/access-table.ts';
 import { operationIdOf } from './operation-ids.ts';
 import type { AnswerInfo, Route } from './route.ts';
 

@@ -55,6 +55,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'post /api/keys': 'addKey',
   'delete /api/keys': 'deleteKey',
   '/api/keys/remove': 'removeKey',
+  '/api/audit': 'listAudit',
   '/api/publish': 'publish',
   '/api/check': 'findClients',
   '/api/close': 'disconnectClients',

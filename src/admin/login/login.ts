@@ -80,11 +80,16 @@ export class LoginDesk {
   }
 
   /**
-   * The login that an Authorization header proves.
+   * The login that an Authorization header proves, or without one a client certificate: the first of its names that an account has.
+   * @param certified names of the certificate that TLS has verified
    * @throws FluxError `unauthorized` (401 with WWW-Authenticate), `too-many-requests` (429 with Retry-After)
    */
-  async identify(authorization: string | undefined, address: string): Promise<Login> {
+  async identify(authorization: string | undefined, address: string, certified: readonly string[] = []): Promise<Login> {
     if (!this.required) return LOCAL;
+    if (authorization === undefined) {
+      const account = certified.map((name) => this.#account(name)).find((each) => each !== undefined);
+      if (account !== undefined) return account.login;
+    }
     const [scheme, value] = splitHeader(authorization);
     if (scheme === 'bearer') {
       // A token cannot be guessed. A wrong token is an old one, and does not count as a failed login.

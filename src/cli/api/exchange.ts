@@ -41,7 +41,7 @@ async function begin(
   details: RequestDetails,
 ): Promise<{ response: Promise<IncomingMessage>; request: ClientRequest; done: () => void }> {
   const url = urlOf(target, path, details);
-  const headers: Record<string, string> = { accept: 'application/json' };
+  const headers: Record<string, string> = { accept: 'application/json', 'user-agent': 'fluxmq-cli' };
   if (target.authorization !== null) headers['authorization'] = target.authorization;
   if (body !== null) headers['content-type'] = 'application/json; charset=utf-8';
   if (typeof body === 'object' && body !== null) headers['content-length'] = String(body.size);

@@ -1,6 +1,7 @@
-/** The requests that the admin API makes to the node, as ten interfaces. A route takes only the interfaces that it calls. */
+/** The requests that the admin API makes to the node, as eleven interfaces. A route takes only the interfaces that it calls. */
 
 import type { AdminLogins, AdminRequests, KeyRequests } from './admin-requests.ts';
+import type { AuditRequests } from './audit-requests.ts';
 import type { BanRequests } from './ban-requests.ts';
 import type { ChangeRequests } from './change-requests.ts';
 import type { ClientRequests } from './client-requests.ts';
@@ -20,4 +21,5 @@ export interface ControlPlane {
   readonly admins: AdminRequests;
   readonly keys: KeyRequests;
   readonly logins: AdminLogins;
+  readonly audit: AuditRequests;
 }

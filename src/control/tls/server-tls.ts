@@ -21,6 +21,8 @@ export interface ServerTlsOptions {
   crt: string;
   /** null: the key is in the file of `crt` */
   key: string | null;
+  /** signs client certificates; null: clients are asked for none */
+  ca: string | null;
   logger: Logger;
   /** milliseconds */
   intervalMs?: number;
@@ -46,7 +48,7 @@ export class ServerTls {
 
   /** @throws FluxError `unprocessable` with every problem, under the names of the settings */
   static async open(options: ServerTlsOptions): Promise<ServerTls> {
-    const config = { ...defaultSslConfig(), enabled: true, cert: options.crt, key: options.key };
+    const config = { ...defaultSslConfig(), enabled: true, cert: options.crt, key: options.key, ca: options.ca };
     try {
       return new ServerTls(config, (await loadTls(config)).material, options);
     } catch (error) {
@@ -70,6 +72,11 @@ export class ServerTls {
   /** Options for Node's TLS server. */
   get options(): ReturnType<typeof toTlsOptions> {
     return toTlsOptions(this.#material);
+  }
+
+  /** Options that ask clients for a certificate. One that nobody vouches for, or none, is no reason to refuse a client: it may log in otherwise. */
+  get clientOptions(): { requestCert: boolean; rejectUnauthorized: false } {
+    return { requestCert: this.#config.ca !== null, rejectUnauthorized: false };
   }
 
   /** Watches the files until close(), and hands over changed material that passed its test. */

@@ -158,11 +158,12 @@ export class Users implements UserRequests {
     await follower.follow();
     const counts = { added: 0, updated: 0, removed: 0, unchanged: 0 };
     const changes: DocumentChange[] = [];
-    let after: DocumentChange | null = null;
+    // The store gives documents in the order of their kinds.
+    let after: Pick<DocumentChange, 'kind' | 'key'> | null = { kind: USER_KIND, key: '' };
     do {
       const page: DocumentChange[] = await store.former(revision, after, PAGE_ROWS);
       for (const { kind, key, body: former } of page) {
-        if (kind !== USER_KIND) continue;
+        if (kind !== USER_KIND) break;
         const known = directory.get(userIdOf(key));
         const old = former === null ? null : directory.unseal(key, former);
         if (old === null && known === null) continue;
@@ -170,7 +171,7 @@ export class Users implements UserRequests {
         counts[old === null ? 'removed' : known === null ? 'added' : 'updated']++;
         changes.push({ kind, key, body: former, expected: known?.revision ?? 0 });
       }
-      after = page.length < PAGE_ROWS ? null : page.at(-1)!;
+      after = page.length < PAGE_ROWS || page.at(-1)!.kind !== USER_KIND ? null : page.at(-1)!;
     } while (after !== null);
     if (isDryRun) return { ...counts, revision: null, nodes: [] };
     if (changes.length === 0) return { ...counts, revision: directory.place.revision, nodes: [] };

@@ -144,7 +144,7 @@ test('bad requests change nothing, and name every problem', async () => {
     [{ bans: Array.from({ length: 301 }, (_, index) => ({ clientIdPattern: `p${index}*` })) }, 413],
   ];
   for (const [body, status] of bad) expect([body, (await bans('POST', '', body)).status]).toEqual([body, status]);
-  expect((await bans('GET', '')).data).toEqual(before);
+  expect((await bans('GET', '')).data).toMatchObject({ bans: before['bans'], total: before['total'] });
 });
 
 test('a client that connects too often is banned, over all threads; one whose login is wrong is not', async () => {

@@ -4,7 +4,8 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { certifiedName, commonNameOf } from '../../../workers/endpoint/access/certificate.ts';
+import { commonNameOf } from '../../../src/kernel/logins/certificate-names.ts';
+import { certifiedName } from '../../../workers/endpoint/access/certificate.ts';
 import { certificateFolder, openssl } from '../../kit/certificates.ts';
 
 const folder = certificateFolder();

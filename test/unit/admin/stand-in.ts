@@ -108,7 +108,17 @@ export function standInControl(overrides: Partial<AllRequests> = {}): { control:
     ...overrides,
   };
   return {
-    control: { changes: all, reads: all, cluster: all, clients: all, watch: all, users: NO_USERS, bans: NO_BANS, ...NO_ADMINS },
+    control: {
+      changes: all,
+      reads: all,
+      cluster: all,
+      clients: all,
+      watch: all,
+      users: NO_USERS,
+      bans: NO_BANS,
+      ...NO_ADMINS,
+      audit: { note: () => undefined, list: refuseUsers },
+    },
     seen,
   };
 }

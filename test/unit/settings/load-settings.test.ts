@@ -227,8 +227,8 @@ log: { level: loud }
 
   test('http.ssl', () => {
     const ssl = (yaml: string) => load(`http: { ssl: ${yaml} }`).settings.http.ssl;
-    expect(ssl('{ crt: a.pem, key: b.pem }')).toEqual({ crt: 'a.pem', key: 'b.pem' });
-    expect(ssl('{ cert: both.pem }')).toEqual({ crt: 'both.pem', key: null });
+    expect(ssl('{ crt: a.pem, key: b.pem, ca: c.pem }')).toEqual({ crt: 'a.pem', key: 'b.pem', ca: 'c.pem' });
+    expect(ssl('{ cert: both.pem }')).toEqual({ crt: 'both.pem', key: null, ca: null });
     expect(ssl('{}')).toBeNull();
     expect(problemsOf(() => ssl('{ key: b.pem }'))).toEqual(['http.ssl.crt:1 is needed: the certificate, a path or PEM text']);
     expect(problemsOf(() => ssl('{ crt: a, cert: b, colour: c }'))).toEqual(['http.ssl.colour:1 unknown key']);

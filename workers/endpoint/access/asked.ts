@@ -4,10 +4,10 @@ import { createHash } from 'node:crypto';
 import { placeholdersIn } from '../../../src/endpoint/access/placeholders.ts';
 import type { AskedAuthConfig } from '../../../src/endpoint/endpoint.ts';
 import { steadyNow } from '../../../src/kernel/clock.ts';
+import { commonNameOf } from '../../../src/kernel/logins/certificate-names.ts';
 import type { ScramMethod } from '../../../src/kernel/logins/scram.ts';
 import { type AuthResultName, countAuth, observeAuth } from '../../../src/metrics/counters.ts';
 import type { AskJob, AskResult, AskWho, LoginVerdict } from '../../../src/thread/access/ask.ts';
-import { commonNameOf } from './certificate.ts';
 import type { Credentials, EntryResult, SecretResult } from './credentials.ts';
 import { VerdictCache } from './verdict-cache.ts';
 

@@ -18,7 +18,7 @@ test('changed files are used, bad ones refused once, and the end is reported', a
   };
   put(root.issue('one'));
   const { logger, lines } = recordingLogger();
-  const tls = await ServerTls.open({ crt, key, logger, intervalMs: 20 });
+  const tls = await ServerTls.open({ ca: null, crt, key, logger, intervalMs: 20 });
   const used: unknown[] = [];
   tls.follow((options) => used.push(options));
   try {

@@ -63,6 +63,7 @@ const ACCESS = {
   'POST /api/keys': 'admin',
   'POST /api/keys/remove': 'admin',
   'DELETE /api/keys': 'admin',
+  'GET /api/audit': 'admin',
   'GET /health': 'public',
   'GET /api/system/health': 'viewer',
   'GET /api/system/resources': 'viewer',
