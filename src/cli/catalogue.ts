@@ -15,6 +15,9 @@ import { HISTORY_COMMANDS } from './commands/history.ts';
 import { type FluxmqSource, importCommand } from './commands/import.ts';
 import { ROLLBACK_COMMANDS } from './commands/rollback.ts';
 import { TRANSFER_COMMANDS } from './commands/transfer.ts';
+import { USER_CHANGE_COMMANDS } from './commands/user/user-change.ts';
+import { USER_IMPORT_COMMANDS } from './commands/user/user-import.ts';
+import { USER_READ_COMMANDS } from './commands/user/user-read.ts';
 import { WATCH_COMMANDS } from './commands/watch.ts';
 import { usageFailure } from './failure.ts';
 import { hint } from './suggest.ts';
@@ -23,7 +26,7 @@ import { hint } from './suggest.ts';
 export const OUTER_COMMANDS: readonly string[] = ['start', 'check', 'help', '--help', '--version'];
 
 /** The words that group commands. */
-export const GROUPS: readonly string[] = ['endpoint', 'client', 'acl', 'ban', 'admin', 'key'];
+export const GROUPS: readonly string[] = ['endpoint', 'client', 'acl', 'user', 'ban', 'admin', 'key'];
 
 /** The name of the command that a line begins with: one word, or two in a group. */
 export function commandName([first = '', second = '']: readonly string[]): string {
@@ -43,6 +46,9 @@ export const allCommands = (source: FluxmqSource): readonly Command[] => [
   ...TRANSFER_COMMANDS,
   ...CLIENT_COMMANDS,
   ...ACL_COMMANDS,
+  ...USER_READ_COMMANDS,
+  ...USER_CHANGE_COMMANDS,
+  ...USER_IMPORT_COMMANDS,
   ...BAN_COMMANDS,
   ...AUDIT_COMMANDS,
   ...ADMIN_COMMANDS,

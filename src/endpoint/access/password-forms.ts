@@ -18,6 +18,6 @@ export function passwordFormProblem(encrypt: Encryption, stored: string): string
   return isKind(encrypt) ? hashProblem(stored, encrypt) : null;
 }
 
-function isKind(encrypt: Encryption): encrypt is HashKind {
+function isKind(encrypt: string): encrypt is HashKind {
   return Object.hasOwn(HASH_FORMS, encrypt);
 }

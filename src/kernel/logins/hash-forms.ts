@@ -9,6 +9,7 @@ export const HASH_FORMS = {
   scrypt: 'scrypt$N$r$p$saltBase64$hashBase64 (N a power of two)',
   bcrypt: '$2a$, $2b$ or $2y$, cost and 53 characters',
   pbkdf2: '$pbkdf2-sha256$…, $pbkdf2-sha512$…, $7$… of mosquitto, or PBKDF2$sha512$…',
+  digest: '$digest-sha256$prefix$salt$hash (also md5, sha1, sha512; suffix), in base64',
   scram: 'SCRAM-SHA-256$iterations:salt$storedKey:serverKey, or SCRAM-SHA-512$…, in base64',
 } as const;
 export type HashKind = keyof typeof HASH_FORMS;
@@ -19,8 +20,11 @@ export type HashForm =
   | { kind: 'scrypt'; form: ScryptForm }
   | { kind: 'pbkdf2'; digest: 'sha256' | 'sha512'; iterations: number; salt: Buffer; hash: Buffer }
   | { kind: 'scram'; secret: ScramSecret }
-  /** mosquitto's `$6$`: one SHA-512 of password and salt */
-  | { kind: 'sha512'; salt: Buffer; hash: Buffer };
+  /** one digest of password and salt, as EMQX and mosquitto's `$6$` have it */
+  | { kind: 'digest'; algorithm: DigestName; isPrefix: boolean; salt: Buffer; hash: Buffer };
+
+const DIGEST_BYTES = { md5: 16, sha1: 20, sha256: 32, sha512: 64 } as const;
+export type DigestName = keyof typeof DIGEST_BYTES;
 
 /** One check takes about a second of a processor at most: bounds of memory, and of the memory that is written, in bytes. */
 const MEMORY_MAX = 256 * 1024 * 1024;
@@ -39,6 +43,7 @@ const GO_AUTH = /^PBKDF2\$(sha256|sha512)\$(\d{1,10})\$([A-Za-z0-9+/]+={0,2})\$(
 const MOSQUITTO = /^\$(?:6|7\$(\d{1,10}))\$([A-Za-z0-9+/]+={0,2})\$([A-Za-z0-9+/]+={0,2})$/;
 /** The form of RFC 5803, which Postgres uses too. */
 const SCRAM = /^(SCRAM-SHA-(?:256|512))\$(\d{1,10}):([A-Za-z0-9+/]+={0,2})\$([A-Za-z0-9+/]+={0,2}):([A-Za-z0-9+/]+={0,2})$/;
+const DIGEST = /^\$digest-(md5|sha1|sha256|sha512)\$(prefix|suffix)\$([A-Za-z0-9+/]*={0,2})\$([A-Za-z0-9+/]+={0,2})$/;
 const SHA512_BYTES = 64;
 
 /** Reads a hash of any kind. A text: the reason why it is none, which names no part of it. */
@@ -49,7 +54,8 @@ export function readHash(stored: string): HashForm | string {
   if (stored.startsWith('$6$') || stored.startsWith('$7$')) return readMosquitto(stored);
   if (/^(?:\$pbkdf2-|PBKDF2\$)/.test(stored)) return readPbkdf2(stored);
   if (stored.startsWith('SCRAM-')) return readScram(stored);
-  return 'has no known form of a hash: argon2id, scrypt, bcrypt, pbkdf2, scram, $6$ or $7$';
+  if (stored.startsWith('$digest-')) return readDigest(stored);
+  return 'has no known form of a hash: argon2id, scrypt, bcrypt, pbkdf2, scram, digest, $6$ or $7$';
 }
 
 /** The reason why a text is no hash of this kind, or would cost too much to check; null: it is usable. */
@@ -64,6 +70,7 @@ function kindOf(stored: string): HashKind {
   if (stored.startsWith('scrypt$')) return 'scrypt';
   if (stored.startsWith('$argon2')) return 'argon2id';
   if (stored.startsWith('SCRAM-')) return 'scram';
+  if (stored.startsWith('$digest-')) return 'digest';
   return stored.startsWith('$2') ? 'bcrypt' : 'pbkdf2';
 }
 
@@ -135,7 +142,20 @@ function readMosquitto(stored: string): HashForm | string {
   const hash = Buffer.from(hashText, 'base64');
   if (hash.length !== SHA512_BYTES) return 'has a hash of the wrong length';
   if (iterations !== undefined) return checkPbkdf2('sha512', Number(iterations), salt, hash);
-  return salt.length > SALT_BYTES_MAX ? `must have a salt of at most ${SALT_BYTES_MAX} bytes` : { kind: 'sha512', salt, hash };
+  return digestForm('sha512', false, salt, hash);
+}
+
+function readDigest(stored: string): HashForm | string {
+  const match = DIGEST.exec(stored);
+  if (match === null) return `must be ${HASH_FORMS.digest}`;
+  const [, algorithm, place, salt = '', hash = ''] = match;
+  return digestForm(algorithm as DigestName, place === 'prefix', Buffer.from(salt, 'base64'), Buffer.from(hash, 'base64'));
+}
+
+function digestForm(algorithm: DigestName, isPrefix: boolean, salt: Buffer, hash: Buffer): HashForm | string {
+  if (hash.length !== DIGEST_BYTES[algorithm]) return 'has a hash of the wrong length';
+  if (salt.length > SALT_BYTES_MAX) return `must have a salt of at most ${SALT_BYTES_MAX} bytes`;
+  return { kind: 'digest', algorithm, isPrefix, salt, hash };
 }
 
 /** The hash is that of the digest at most: a longer one costs the iterations again, and protects no better. */

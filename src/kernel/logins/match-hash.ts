@@ -24,7 +24,9 @@ export async function matchesHash(hash: HashForm, password: Uint8Array): Promise
       const { method, salt, iterations, storedKey } = hash.secret;
       return timingSafeEqual((await deriveScram(method, password, salt, iterations)).storedKey, storedKey);
     }
-    case 'sha512':
-      return timingSafeEqual(createHash('sha512').update(password).update(hash.salt).digest(), hash.hash);
+    case 'digest': {
+      const [first, second] = hash.isPrefix ? [hash.salt, password] : [password, hash.salt];
+      return timingSafeEqual(createHash(hash.algorithm).update(first).update(second).digest(), hash.hash);
+    }
   }
 }

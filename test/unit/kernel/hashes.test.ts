@@ -1,6 +1,6 @@
 /** Hashes of passwords: forms of other programs, made ones, and those that would cost too much. */
 
-import { pbkdf2Sync } from 'node:crypto';
+import { createHash, pbkdf2Sync } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { passwordFormProblem } from '../../../src/endpoint/access/password-forms.ts';
 import { HASH_FORMS, type HashKind, hashProblem, readHash } from '../../../src/kernel/logins/hash-forms.ts';
@@ -28,6 +28,14 @@ const OWN: readonly string[] = [
   `PBKDF2$sha512$1000$${base64('salt')}$${base64(derived)}`,
   `$pbkdf2-sha256$i=1000$${bare(base64('salt'))}$${bare(base64(pbkdf2Sync('wörd', 'salt', 1000, 32, 'sha256')))}`,
 ];
+const digest = (algorithm: string, text: string) => base64(createHash(algorithm).update(text).digest());
+const DIGESTS: readonly string[] = [
+  `$digest-sha256$prefix$${base64('salt')}$${digest('sha256', 'saltwörd')}`,
+  `$digest-sha256$suffix$${base64('salt')}$${digest('sha256', 'wördsalt')}`,
+  `$digest-md5$prefix$$${digest('md5', 'wörd')}`,
+  `$digest-sha1$suffix$${base64('s')}$${digest('sha1', 'wörds')}`,
+  `$6$${base64('salt')}$${digest('sha512', 'wördsalt')}`,
+];
 
 test('knows the hashes of other programs', async () => {
   for (const [password, kind, stored] of FOREIGN) {
@@ -49,6 +57,13 @@ const formOf = (kind: MadeHash) => {
   if (kind === 'mosquitto') return 'pbkdf2';
   return kind === 'scram-sha-256' || kind === 'scram-sha-512' ? 'scram' : kind;
 };
+
+test('knows one digest with a salt, as EMQX and mosquitto have it', async () => {
+  for (const stored of DIGESTS) {
+    expect([stored, await matches(stored, 'wörd'), await matches(stored, 'word')]).toEqual([stored, true, false]);
+    expect(passwordFormProblem('auto', stored)).toBeNull();
+  }
+});
 
 test('makes hashes that it checks, each with its own salt', async () => {
   for (const kind of MADE_HASHES) {
@@ -95,12 +110,14 @@ test.each<[string, RegExp]>([
   [`SCRAM-SHA-1$4096:${base64('salt')}$${base64(derived)}:${base64(derived)}`, /must be SCRAM/],
   [`SCRAM-SHA-256$4096:${base64('salt')}$${base64(derived)}:${base64(derived)}`, /key of the wrong length/],
   [`SCRAM-SHA-512$2000001:${base64('salt')}$${base64(derived)}:${base64(derived)}`, /1\.\.2000000 iterations/],
+  [`$digest-sha256$prefix$${base64('salt')}$${base64('short')}`, /wrong length/],
+  [`$digest-sha3$prefix$${base64('salt')}$${base64(derived)}`, /must be \$digest/],
   ['', /no known form/],
   ['secret', /no known form/],
 ])('refuses %s', (stored, problem) => {
   expect(readHash(stored)).toMatch(problem);
   expect(passwordFormProblem('auto', stored)).toMatch(problem);
-  for (const kind of Object.keys(HASH_FORMS) as HashKind[]) expect(passwordFormProblem(kind, stored)).not.toBeNull();
+  for (const kind of Object.keys(HASH_FORMS) as HashKind[]) expect(hashProblem(stored, kind)).not.toBeNull();
 });
 
 test('takes the largest costs that are allowed', () => {
