@@ -237,3 +237,23 @@ test('of a node that stops, requests under way are answered, and the other one t
   for (let n = 0; n < 10; n++) expect((await envelopeOf('list')).code).toBe(200);
   expect((await instances()).map(({ metadata }) => metadata['node'])).toEqual(['node-2']);
 }, 60_000);
+
+test('bans, administrators, keys and the audit over NATS', async () => {
+  const actor = { 'X-Actor': 'deploy-bot', 'X-Request-Id': 'ban-over-nats' };
+  const banned = await envelopeOf('bans-add', { clientId: 'sensor-1', reason: 'stolen' }, actor);
+  expect(banned).toMatchObject({ code: 200, data: { bans: [{ clientId: 'sensor-1', author: 'deploy-bot' }] } });
+  // A node that an earlier test has stopped is named, too.
+  expect((banned.data['nodes'] as { state: string }[]).filter(({ state }) => state === 'applied')).toHaveLength(2);
+  expect(await envelopeOf('bans', { by: 'clientId', limit: '10' })).toMatchObject({ code: 200, data: { total: 1 } });
+  expect((await envelopeOf('bans-remove', { clientId: 'sensor-2' })).code).toBe(404);
+  expect((await envelopeOf('bans-remove', { clientId: 'sensor-1' })).code).toBe(200);
+  // The nodes of this cluster need no login, so they take no administrators.
+  expect((await envelopeOf('admins-add', { username: 'ann', password: 'long enough', role: 'viewer' })).code).toBe(422);
+  expect(await envelopeOf('admins')).toMatchObject({ code: 200, data: { admins: [] } });
+  expect(await envelopeOf('keys')).toMatchObject({ code: 200, data: { keys: [] } });
+  const entry = await until('the audit', async () => {
+    const { data } = await envelopeOf('audit', { actor: 'deploy-bot' });
+    return (data['entries'] as unknown[])[0];
+  });
+  expect(entry).toMatchObject({ action: 'POST /api/bans/add', source: 'nats', address: null, requestId: 'ban-over-nats', status: 200 });
+});
