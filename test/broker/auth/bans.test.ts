@@ -108,6 +108,9 @@ test('addresses: IPv4, also inside IPv6, networks, IPv6, WebSocket; TLS is close
   const others = await connected('tcp', held.broker.ports[0]!, 5);
   await bans('POST', '', { address: '::ffff:127.0.0.0/120' });
   await others.closed();
+  // The health check, which comes from 127.0.0.1, learns that the endpoint works.
+  for (const port of [0, 2])
+    expect((await held.broker.api('GET', `/api/endpoints/health?port=${held.broker.ports[port]}`)).status).toBe(200);
   await bans('DELETE', '?address=127.0.0.0%2F24');
   expect(await code(uid('c'))).toBe(0);
 });

@@ -20,6 +20,9 @@ const REFUSED_ADDRESSES_MAX = 32;
 /** Share of the node's memory budget that one endpoint may take, so that something is left for the others. */
 const ENDPOINT_PART = 3 / 4;
 
+/** Addresses of this node's health checks. A ban of them waits for CONNECT, whose answer tells a check that the endpoint works. */
+const PROBES: readonly string[] = ['127.0.0.1', '::1'];
+
 const COUNTERS: Record<Refusal, CounterName> = {
   connection_limit: 'refusedConnectionLimit',
   connection_rate: 'refusedConnectionRate',
@@ -79,7 +82,7 @@ export class Gate {
    */
   #take(context: EndpointContext, address: string): Admission {
     const { endpoint } = context.config;
-    const ban = this.#bans.findAddress(address);
+    const ban = PROBES.includes(address) ? null : this.#bans.findAddress(address);
     if (ban !== null) {
       context.banned.note(`ban of address ${ban.value}`, address);
       return TOLD.banned;
