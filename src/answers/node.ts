@@ -64,7 +64,10 @@ export const healthSchema = z.object({
 
 export const aclVerdictSchema = z.object({
   allowed: z.boolean(),
-  path: z.string().nullable().meta({ description: 'The rule that decides: aclConfig.rules.N of the endpoint, or acl.rules.N of the node' }),
+  path: z.string().nullable().meta({
+    description:
+      'The rule that decides: aclConfig.rules.N of the endpoint, acl.rules.N of the node, or user.acl.N of the user in the store',
+  }),
   rule: ruleSchema.nullable(),
   reason: z.string(),
 });

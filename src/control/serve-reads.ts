@@ -1,25 +1,24 @@
 /** Answers reads of this node from the configuration in memory, the listeners, the store and the monitor. */
 
-import type { AclConfig } from '../endpoint/endpoint.ts';
 import type { EndpointStore, StoredEndpoint } from '../storage/endpoint-store.ts';
 import type { ListeningParts } from './compose-listening.ts';
 import type { ReportParts } from './compose-report.ts';
 import type { EndpointView, HealthAnswer } from './contract/answers.ts';
 import type { NodeReads } from './contract/node-reads.ts';
-import { testAcl } from './report/acl-test.ts';
+import { type NodeAccess, testAcl } from './report/acl-test.ts';
 
 export interface ServeReadsOptions {
   node: string;
   version: string;
   store: EndpointStore;
-  /** rules of endpoints without their own */
-  acl: AclConfig;
+  /** authenticators and rules of endpoints without their own */
+  access: Pick<NodeAccess, 'acl' | 'auth'>;
   startup: NonNullable<HealthAnswer['startup']>;
 }
 
 export function serveReads(
-  { node, version, store, acl, startup }: ServeReadsOptions,
-  { desired, supervisors }: ListeningParts,
+  { node, version, store, access, startup }: ServeReadsOptions,
+  { desired, supervisors, directory }: ListeningParts,
   { monitor }: ReportParts,
 ): NodeReads {
   return {
@@ -38,7 +37,7 @@ export function serveReads(
     history: (query) => store.history(query),
     health: () => monitor.health(startup),
     resources: () => monitor.resources(),
-    testAcl: (key, test) => testAcl(desired.find(key).endpoint, acl, test),
+    testAcl: (key, test) => testAcl(desired.find(key).endpoint, { ...access, findUser: (id) => directory.get(id)?.user ?? null }, test),
   };
 }
 

@@ -53,7 +53,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     const { version, store } = options;
     const control: ControlPlane = {
       changes: serveChanges(listening, changes),
-      reads: serveReads({ node: options.settings.node.name, acl: options.settings.acl, version, store, startup }, listening, report),
+      reads: serveReads({ node: options.settings.node.name, access: options.settings, version, store, startup }, listening, report),
       cluster: report.nodes,
       clients: report.everyClient,
       watch: report.hub,

@@ -12,6 +12,10 @@ export interface AclTest extends AclRequest {
   readonly username: string | null;
   /** address of the client */
   readonly ip: string;
+  /** beside those that the user has in the store */
+  readonly groups: readonly string[];
+  /** of the client's certificate; null: there is none */
+  readonly certCommonName: string | null;
 }
 
 export interface NodeReads {

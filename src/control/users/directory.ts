@@ -94,8 +94,8 @@ export class UserDirectory {
   }
 }
 
-function neededOf({ hash, isSuperuser, acl, disabled }: DirectoryUser): FoundUser {
-  return { hash, isSuperuser, acl, disabled };
+function neededOf({ hash, isSuperuser, acl, groups, disabled }: DirectoryUser): FoundUser {
+  return { hash, isSuperuser, acl, groups, disabled };
 }
 
 /** A name always gets the same decoy: an average over several would reveal it as unknown. */

@@ -5,7 +5,8 @@ import { z } from 'zod';
 import type { AclConfig, AclRule } from '../endpoint.ts';
 import { check, isObject, join, Problems, splitNulls } from '../problems.ts';
 import { oneOf } from '../value-types.ts';
-import { readRuleTopic } from './rules/rule-topic.ts';
+import { SUBJECT_TYPES } from './config.ts';
+import { OWN_PLACEHOLDERS, readRuleTopic } from './rules/rule-topic.ts';
 import { unreachedRules } from './rules/unreached-rules.ts';
 
 const LATER_TYPES = new Set(['http', 'database', 'sql', 'redis']);
@@ -17,7 +18,7 @@ const subjectText = z.string({ error: 'must be a string' });
 const order = oneOf(['first-match', 'deny-overrides', 'allow-overrides']);
 const permission = oneOf(['allow', 'deny']);
 const action = oneOf(['publish', 'subscribe', 'pubsub']);
-const subjectType = oneOf(['all', 'user', 'clientId', 'ip']);
+const subjectType = oneOf(SUBJECT_TYPES);
 const topic = z.string({ error: 'must be a topic filter' }).superRefine((value, context) => {
   const problem = topicProblem(value);
   if (problem !== null) context.addIssue({ code: 'custom', message: problem });
@@ -234,11 +235,11 @@ function isAddressOrNetwork(value: string): boolean {
 
 /** The fault of a rule's topic filter, or null. Obeys [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.3-1], [MQTT-4.7.3-2]. */
 export function topicProblem(value: string): string | null {
-  const filter = readRuleTopic(value).filter.replaceAll(/\$\{(clientId|username)\}/g, 'x');
+  const filter = readRuleTopic(value).filter.replaceAll(OWN_PLACEHOLDERS, 'x');
   if (filter === '') return 'must not be empty';
   if (Buffer.byteLength(filter) > TOPIC_BYTES_MAX) return 'is too long';
   if (filter.includes('\0')) return 'must not hold a null character';
-  if (filter.includes('${')) return 'knows the placeholders clientId and username only';
+  if (filter.includes('${')) return 'knows the placeholders clientId, username and certCommonName only';
   const levels = filter.split('/');
   if (levels[0] === '$share' || levels[0] === '$queue') return 'names the topics themselves, without $share or $queue';
   for (const [index, level] of levels.entries()) {

@@ -178,14 +178,20 @@ export interface OwnRights {
   isSuperuser: boolean;
   /** consulted in order before the endpoint's rules */
   rules: readonly AclRule[];
+  /** names that rules with the subject `group` are about; absent: none */
+  groups?: readonly string[];
 }
+
+/** Who a rule is about. `certificate`: the common name of a verified client certificate. */
+export const SUBJECT_TYPES = ['all', 'user', 'clientId', 'ip', 'group', 'namespace', 'certificate'] as const;
+type SubjectType = (typeof SUBJECT_TYPES)[number];
 
 /** One ACL rule in its normal form; the schema turns FluxMQ's other spellings into it. */
 export interface AclRule {
   permission: 'allow' | 'deny';
-  subject: { type: 'all' | 'user' | 'clientId' | 'ip'; value: string };
+  subject: { type: SubjectType; value: string };
   action: 'publish' | 'subscribe' | 'pubsub';
-  /** topic filter, or `eq:` and a filter that is not matched but compared; may hold `${clientId}` and `${username}` */
+  /** topic filter, or `eq:` and a filter that is not matched but compared; may hold `${clientId}`, `${username}` and `${certCommonName}` */
   topic: string;
   /** ascending; the rule is about messages, or requested subscriptions, of these QoS only. Absent: of all */
   qos?: (0 | 1 | 2)[];

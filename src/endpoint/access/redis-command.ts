@@ -1,7 +1,7 @@
 /** The command of a `redis` authenticator. Its key may have placeholders; the command is split into words before any value is filled in. */
 
 /** Fields that a record may have; the first two are names of the same. */
-const FIELDS: readonly string[] = ['password', 'password_hash', 'salt', 'is_superuser', 'isSuperuser', 'acl'];
+const FIELDS: readonly string[] = ['password', 'password_hash', 'salt', 'is_superuser', 'isSuperuser', 'acl', 'groups'];
 
 export interface RedisCommand {
   /** upper case */

@@ -3,6 +3,7 @@
 import { messageOf } from '../../kernel/errors.ts';
 import { readHash } from '../../kernel/logins/hash-forms.ts';
 import type { AclRule } from '../access/config.ts';
+import { GROUP_LENGTH_MAX, GROUPS_MAX } from '../access/own-groups.ts';
 import { readOwnRules } from '../access/own-rules.ts';
 import { isObject, join, type Problems } from '../problems.ts';
 
@@ -14,8 +15,6 @@ export const USERS_MAX = 250_000;
 const NAME_MAX = 255;
 const NAMESPACE_MAX = 128;
 const PASSWORD_BYTES_MAX = 65_535;
-const GROUPS_MAX = 32;
-const GROUP_LENGTH_MAX = 64;
 const COMMENT_MAX = 500;
 const DEFAULT_NAMESPACE = 'default';
 

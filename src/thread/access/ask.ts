@@ -26,6 +26,7 @@ export interface FoundUser {
   hash: string;
   isSuperuser: boolean;
   acl: AclRule[];
+  groups: string[];
   disabled: boolean;
 }
 

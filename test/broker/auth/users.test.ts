@@ -14,6 +14,18 @@ const held = useBroker(() => ({
     { authType: 'users' },
     { authType: 'users', authConfig: { look: 'both' }, namespace: 'other', useWebsocket: true },
     { authConfig: [{ authType: 'users' }, { authType: 'fixed', users: [{ username: 'fix', password: 'pw' }] }] },
+    {
+      authType: 'users',
+      namespace: 'plant',
+      aclConfig: {
+        default: 'deny',
+        rules: [
+          { permission: 'allow', subject: { type: 'group', value: 'staff' }, topic: 'staff/#' },
+          { permission: 'allow', subject: { type: 'namespace', value: 'plant' }, topic: 'plant/#' },
+          { permission: 'allow', subject: { type: 'namespace', value: 'default' }, topic: 'office/#' },
+        ],
+      },
+    },
   ],
 }));
 const BAD = 0x86;
@@ -83,6 +95,43 @@ test('own rules come before those of the endpoint', async () => {
     ).codes,
   ).toEqual([1, 0x87]);
   client.destroy();
+});
+
+test('rules about groups and namespaces, and what acl test says of a user', async () => {
+  await api('POST', '', {
+    username: 'gil',
+    password: 'pw',
+    namespace: 'plant',
+    groups: ['night', 'staff'],
+    acl: [{ permission: 'deny', topic: 'staff/secret' }],
+  });
+  await api('POST', '', { username: 'hal', password: 'pw', namespace: 'plant' });
+  await api('POST', '', { username: 'ida', password: 'pw', namespace: 'plant', isSuperuser: true });
+  const filters = ['staff/a', 'plant/a', 'office/a', 'staff/secret'];
+  const port = held.broker.ports[3]!;
+  const test = async (username: string, topic: string, more = {}) => {
+    const { body } = await held.broker.api('POST', '/api/acl/test', { port, username, action: 'subscribe', topic, ...more });
+    return (body as { data: { allowed: boolean; path: string | null; reason: string } }).data;
+  };
+  for (const [username, expected] of [
+    ['gil', [0, 0, 0x87, 0x87]],
+    ['hal', [0x87, 0, 0x87, 0x87]],
+    ['ida', [0, 0, 0, 0]],
+  ] as const) {
+    const client = await RawClient.open('tcp', port, 5);
+    await client.handshake({ clientId: uid('g'), username, password: 'pw' });
+    expect([username, (await client.subscribeRaw(filters.map((filter) => ({ filter, qos: 0 as const })))).codes]).toEqual([
+      username,
+      expected,
+    ]);
+    const verdicts = await Promise.all(filters.map((topic) => test(username, topic)));
+    expect([username, verdicts.map(({ allowed }) => (allowed ? 0 : 0x87))]).toEqual([username, expected]);
+    client.destroy();
+  }
+  expect(await test('gil', 'staff/secret')).toMatchObject({ path: 'user.acl.0' });
+  expect(await test('gil', 'staff/a')).toMatchObject({ path: 'aclConfig.rules.0' });
+  expect((await test('ida', 'x')).reason).toContain('superuser');
+  expect(await test('hal', 'staff/a', { groups: ['staff'] })).toMatchObject({ allowed: true, path: 'aclConfig.rules.0' });
 });
 
 test('an import is one change, and what is wrong in it changes nothing', async () => {

@@ -28,7 +28,13 @@ const held = useBroker(() => {
       { authType: 'x509', asClientId: true },
       { authType: 'fixed', users: [{ username: 'local', password: 'word' }] },
     ],
-    aclConfig: { default: 'deny', rules: [{ permission: 'allow', subject: { type: 'user', value: 'device-1' }, topic: '${clientId}/#' }] },
+    aclConfig: {
+      default: 'deny',
+      rules: [
+        { permission: 'allow', subject: { type: 'user', value: 'device-1' }, topic: '${clientId}/#' },
+        { permission: 'allow', subject: { type: 'certificate', value: 'device-1' }, topic: 'of/${certCommonName}' },
+      ],
+    },
   };
   const asked = {
     sslConfig: tls,
@@ -51,8 +57,8 @@ describe.each([
     for (const version of [5, 4] as const) {
       const client = await open(transport, index, device, version);
       expect((await client.handshake({ clientId: 'somebody', username: 'admin', password: 'x' })).code).toBe(0);
-      const filters = ['device-1/a', 'somebody/a'].map((filter) => ({ filter, qos: 0 as const }));
-      expect((await client.subscribeRaw(filters)).codes).toEqual([0, version === 5 ? 0x87 : 0x80]);
+      const filters = ['device-1/a', 'of/device-1', 'somebody/a'].map((filter) => ({ filter, qos: 0 as const }));
+      expect((await client.subscribeRaw(filters)).codes).toEqual([0, 0, version === 5 ? 0x87 : 0x80]);
       const { body } = await held.broker.api('GET', '/api/clients');
       const { data } = (body as { data: { data: object[] } }).data;
       expect(data).toContainEqual(expect.objectContaining({ clientId: 'device-1', username: 'device-1' }));

@@ -19,7 +19,14 @@ class Rules extends Authoriser {
   }
 }
 
-const bob = { clientId: 'c1', username: 'bob', ip: '10.1.2.3' };
+const bob = {
+  clientId: 'c1',
+  username: 'bob',
+  ip: '10.1.2.3',
+  groups: [] as string[],
+  namespace: 'default',
+  certCommonName: null as string | null,
+};
 const rule = (permission: string, topic: string, action = 'pubsub', subject: object = { type: 'all' }) => ({
   permission,
   topic,
@@ -39,6 +46,23 @@ describe('Authoriser', () => {
     expect([make([]).mayPublish('a'), make([]).maySubscribe('#')]).toEqual([true, true]);
     expect([make([], {}, 'deny').mayPublish('a'), make([], {}, 'deny').maySubscribe('a')]).toEqual([false, false]);
     expect(make([rule('deny', 'x')]).mayPublish('y')).toBe(true);
+  });
+
+  test('knows groups, namespaces and certificates', () => {
+    const of = (type: string, value: string) => rule('allow', `${type}/#`, 'pubsub', { type, value });
+    const rules = [
+      of('group', 'staff'),
+      of('namespace', 'plant'),
+      of('certificate', 'box'),
+      rule('allow', 'own/${certCommonName}/#'),
+      rule('deny', 'own/${certCommonName}/x', 'publish'),
+    ];
+    const topics = ['group/a', 'namespace/a', 'certificate/a', 'own/box/a', 'own/box/x', 'own//a'];
+    expect(uses(make(rules, {}, 'deny'), topics)).toEqual(['', '', '', '', '', '']);
+    const all = { groups: ['other', 'staff'], namespace: 'plant', certCommonName: 'box' };
+    expect(uses(make(rules, all, 'deny'), topics)).toEqual(['prs', 'prs', 'prs', 'prs', 'prs', '']);
+    expect(uses(make(rules, { certCommonName: 'a/b' }, 'deny'), ['own/a/b/c'])).toEqual(['']);
+    expect(uses(make(rules, { username: 'staff', clientId: 'plant' }, 'deny'), topics)).toEqual(['', '', '', '', '', '']);
   });
 
   const [deny, allow] = [rule('deny', 'a/#'), rule('allow', 'a/b')];
@@ -270,7 +294,7 @@ describe("a client's own rules", () => {
     topic,
   });
   const acl = (order: AclConfig['order'], ...rules: AclRule[]): AclConfig => ({ order, default: 'allow', rules });
-  const who = { clientId: 'c', username: 'u', ip: '192.0.2.1' };
+  const who = { ...bob, clientId: 'c', username: 'u', ip: '192.0.2.1' };
 
   test.each(['first-match', 'deny-overrides', 'allow-overrides'] as const)('come first, whatever the order of the others: %s', (order) => {
     const shared = acl(order, own('deny', 'closed/#'), own('allow', 'open/#'));

@@ -153,12 +153,14 @@ describe('claims', () => {
     expect(await ask(await sign({ acl: { sub: ['a'] }, isSuperuser: true }))).toMatchObject({
       rights: { isSuperuser: true, rules: { length: 3 } },
     });
+    expect(await ask(await sign({ groups: ['staff'] }))).toMatchObject({ rights: { rules: [], groups: ['staff'] } });
     for (const claims of [
       { acl: 'x' },
       { acl: [7] },
       { acl: { sub: 'a' } },
       { isSuperuser: 'true' },
       { isSuperuser: 1 },
+      { groups: 'staff' },
       { acl: [{ permission: 'allow', topic: 'a', qos: ['1'] }] },
     ])
       expect(await ask(await sign(claims))).toEqual(deny);

@@ -59,6 +59,10 @@ describe('the body of a 200', () => {
     [{ result: ['allow'] }],
     [{ ok: 1 }],
     [{ result: 'ok', modifiers: { mountpoint: 'tenant-1' } }],
+    [{ result: 'allow', groups: 'staff' }],
+    [{ result: 'allow', groups: [''] }],
+    [{ result: 'allow', groups: [1] }],
+    [{ result: 'allow', groups: Array.from({ length: 33 }, () => 'g') }],
     [{ result: 'allow', isSuperuser: 'yes' }],
     [{ result: 'allow', isSuperuser: 1 }],
     [{ result: 'allow', isSuperuser: false, is_superuser: true }],
@@ -78,7 +82,7 @@ describe('the body of a 200', () => {
     [{ result: 'allow', acl: { pub: 'a' } }],
     [{ result: 'allow', acl: { write: ['a'] } }],
     [{ result: 'allow', acl: Array.from({ length: 257 }, () => ({ permission: 'allow', topic: 'a' })) }],
-  ])('%j is no decision', (body) => expect(() => read(body)).toThrow(/^(the server answered|acl )/));
+  ])('%j is no decision', (body) => expect(() => read(body)).toThrow(/^(the server answered|acl |groups )/));
 
   test('rights and the end of the login, in both spellings', () => {
     const expireAt = Math.floor(Date.now() / 1000) + 60;
@@ -105,6 +109,11 @@ describe('the body of a 200', () => {
       });
     }
     expect(read({ result: 'allow', expireAt: 1_000 })).toEqual({ result: 'deny' });
+    expect(read({ result: 'allow', groups: ['staff'] })).toEqual({
+      result: 'allow',
+      rights: { isSuperuser: false, rules: [], groups: ['staff'] },
+    });
+    expect(read({ result: 'allow', groups: [] })).toEqual({ result: 'allow' });
   });
 
   test("EMQX's first form of rights permits its topics and nothing else", () => {

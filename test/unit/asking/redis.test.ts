@@ -83,6 +83,21 @@ test('records decide; a name is one value wherever it stands; unusable records d
 
 test('the other commands, forms and values', async () => {
   expect(await opened({ command: 'hgetall mqtt:${username}' })('root')).toMatchObject({ rights: { isSuperuser: true } });
+  const grouped = opened({ command: 'HMGET mqtt:${username} password groups' });
+  for (const [text, groups] of [
+    ['staff, night', ['staff', 'night']],
+    ['["staff"]', ['staff']],
+    ['', undefined],
+  ] as const) {
+    await redis.run('HSET', 'mqtt:ann', 'groups', text);
+    expect([text, await grouped('ann')]).toEqual([
+      text,
+      { result: 'allow', ...(groups === undefined ? {} : { rights: { isSuperuser: false, rules: [], groups } }) },
+    ]);
+  }
+  await redis.run('HSET', 'mqtt:ann', 'groups', '[1]');
+  expect(await grouped('ann')).toBe('deny');
+  await redis.run('HDEL', 'mqtt:ann', 'groups');
   expect(await opened({ command: 'HGET mqtt:${username} password' })('ann')).toEqual({ result: 'allow' });
   expect(await opened({ command: 'GET mqtt:${username}' })('text')).toEqual({ result: 'allow' });
   const plain = opened({ encrypt: 'plain' });

@@ -2,6 +2,7 @@
 
 import type { OwnRights } from '../../../src/endpoint/endpoint.ts';
 import { wallNow } from '../../../src/kernel/clock.ts';
+import { commonNameOf } from '../../../src/kernel/logins/certificate-names.ts';
 import { CONNECTION_ERRORS, type CounterName, observe, SIZE_BUCKETS, SLOT, sizeBase } from '../../../src/metrics/counters.ts';
 import { loopDelay } from '../../../src/metrics/loop-delay.ts';
 import { CONNECT_BYTE, describeStranger } from '../../../src/mqtt/connect/first-bytes.ts';
@@ -140,6 +141,10 @@ export class Client extends PacketReader implements ConnectionClient, SenderOwne
   /** null: none */
   get rights(): OwnRights | null {
     return this.#identity.rights;
+  }
+
+  get certCommonName(): string | null {
+    return commonNameOf(this.connection.clientCertificate?.() ?? null);
   }
 
   /** An authenticator has let the client in, or has confirmed its login. @param exchanged of an enhanced authentication */

@@ -121,7 +121,8 @@ export class EndpointRuntime implements ListenerHost {
   }
 
   get rules(): EndpointRules {
-    return { enableAcl: this.endpoint.enableAcl, acl: this.context.config.acl };
+    const { enableAcl, namespace } = this.endpoint;
+    return { namespace, enableAcl, acl: this.context.config.acl };
   }
 
   get mayChangeProtocol(): boolean {

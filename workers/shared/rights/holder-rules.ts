@@ -9,9 +9,15 @@ export class HolderRules implements SubscribeRules {
   /** null: no rule applies */
   readonly #authoriser: Authoriser | null;
 
-  constructor({ enableAcl, acl }: EndpointRules, clientId: string, { username, address, rights = null }: Holder) {
+  constructor(
+    { enableAcl, acl, namespace }: EndpointRules,
+    clientId: string,
+    { username, address, rights = null, certCommonName }: Holder,
+  ) {
     const isFree = !enableAcl || rights?.isSuperuser === true;
-    this.#authoriser = isFree ? null : new Authoriser(acl, { clientId, username, ip: address }, rights?.rules);
+    const named = { clientId, username, namespace, groups: rights?.groups ?? [], certCommonName: certCommonName ?? null };
+    const who = { ...named, ip: address };
+    this.#authoriser = isFree ? null : new Authoriser(acl, who, rights?.rules);
   }
 
   get allowsAll(): boolean {

@@ -133,6 +133,7 @@ export type Claimant = Pick<Claim, 'user'>;
 
 /** The access rules of an endpoint, as in its configuration. */
 export interface EndpointRules {
+  namespace: string;
   enableAcl: boolean;
   acl: AclConfig;
 }

@@ -12,6 +12,8 @@ export interface Holder {
   address: string;
   /** rights that its login gave the client, beside the rules of the endpoint; null: none; absent in what older versions have stored */
   rights?: OwnRights | null;
+  /** of its verified client certificate; absent: there was none */
+  certCommonName?: string;
 }
 
 /**

@@ -27,6 +27,8 @@ const testSchema = z
       .refine((value) => isIP(value) !== 0, 'expected an IP address')
       .default('127.0.0.1')
       .openapi({ description: 'Address of the client' }),
+    groups: z.array(z.string()).max(32).default([]).openapi({ description: 'Groups beside those of the user in the store' }),
+    certCommonName: z.string().nullable().default(null).openapi({ description: 'Common name of the client certificate' }),
     action: z.enum(['publish', 'subscribe']),
     topic: z.string().openapi({ description: 'Topic name for publish, topic filter for subscribe' }),
     qos: z.int().min(0).max(2).default(0).openapi({ description: 'QoS of the message, or the one that the subscription asks for' }),

@@ -17,6 +17,14 @@ function qosOf(options: Options): { qos?: number } {
   return { qos: Number(qos) };
 }
 
+function furtherOf(options: Options): { groups?: string[]; certCommonName?: string } {
+  const [groups, certCommonName] = [options.text('groups'), options.text('certificate')];
+  return {
+    ...(groups === undefined ? {} : { groups: groups.split(',').map((group) => group.trim()) }),
+    ...(certCommonName === undefined ? {} : { certCommonName }),
+  };
+}
+
 async function test(call: CommandCall): Promise<void> {
   const { words, options, terminal, api } = call;
   const [target, action, topic, ...surplus] = words;
@@ -24,7 +32,7 @@ async function test(call: CommandCall): Promise<void> {
   const key = oneTarget(target === undefined ? [] : [target]);
   if (action === undefined || !ACL_ACTIONS.includes(action)) throw usageFailure(`expected ${ACL_ACTIONS.join(' or ')} behind the endpoint`);
   if (topic === undefined) throw usageFailure(action === 'publish' ? 'which topic?' : 'which topic filter?');
-  const who = { clientId: options.text('client'), username: options.text('username'), ip: options.text('ip') };
+  const who = { clientId: options.text('client'), username: options.text('username'), ip: options.text('ip'), ...furtherOf(options) };
   const body = { ...key, ...who, action, topic, ...qosOf(options), ...(options.has('retain') ? { retain: true } : {}) };
   const verdict = (await api.post('/api/acl/test', body)) as AclVerdict;
   if (printedAsJson(call, verdict)) return;
@@ -51,6 +59,8 @@ export const ACL_COMMANDS: readonly Command[] = [
       { name: 'client', value: 'ID', text: 'client identifier; default: none' },
       { name: 'username', value: 'NAME', text: 'the user after the login; default: a client without a user' },
       { name: 'ip', value: 'ADDRESS', text: 'address of the client; default: 127.0.0.1' },
+      { name: 'groups', value: 'NAMES', text: 'groups of the user beside those in the store, with commas between them' },
+      { name: 'certificate', value: 'NAME', text: 'common name of the client certificate; default: none' },
       { name: 'qos', value: '0|1|2', text: 'QoS of the message, or of the requested subscription; default: 0', completes: ['0', '1', '2'] },
       { name: 'retain', text: 'the message has the RETAIN flag' },
     ],

@@ -3,7 +3,7 @@
 import type { AclConfig, AclOrder, AclRule } from '../config.ts';
 import { type AclSubject, compileAcl } from './compiled-acl.ts';
 import { ALL_PUBLISH_RIGHTS, EVERY_QOS, publishRight, rightsOf } from './publish-rights.ts';
-import { readRuleTopic } from './rule-topic.ts';
+import { OWN_PLACEHOLDERS, readRuleTopic } from './rule-topic.ts';
 import { filterCovers, filterMatches, filtersIntersect, intersectionOf, type Levels, toLevels } from './topic-filters.ts';
 
 export type { AclSubject } from './compiled-acl.ts';
@@ -196,7 +196,7 @@ function withoutShare(filter: string): string {
 function substitute({ permission }: AclRule, topic: string, who: AclSubject): string | null {
   let isUsable = true;
   const forbidden = permission === 'allow' ? /[+#/]/ : /[+#]/;
-  const filter = topic.replaceAll(/\$\{(clientId|username)\}/g, (_placeholder, name: 'clientId' | 'username', offset: number) => {
+  const filter = topic.replaceAll(OWN_PLACEHOLDERS, (_placeholder, name: 'clientId' | 'username' | 'certCommonName', offset: number) => {
     const value = who[name];
     if (value === null || value === '' || forbidden.test(value)) isUsable = false;
     else if (offset === 0 && value.startsWith('$') && permission === 'allow') isUsable = false;

@@ -9,6 +9,11 @@ export interface AclSubject {
   clientId: string;
   username: string | null;
   ip: string;
+  groups: readonly string[];
+  /** of its endpoint */
+  namespace: string;
+  /** of its verified client certificate; null: there is none */
+  certCommonName: string | null;
 }
 
 export interface CompiledAcl {
@@ -35,8 +40,7 @@ interface Placed {
 
 function compile(acl: AclConfig): CompiledAcl {
   const all: Placed[] = [];
-  const byUser = new Map<string, Placed[]>();
-  const byClient = new Map<string, Placed[]>();
+  const byName = { user: new Map(), clientId: new Map(), group: new Map(), namespace: new Map(), certificate: new Map() } as const;
   const byAddress: (Placed & { addresses: BlockList })[] = [];
   const push = (map: Map<string, Placed[]>, placed: Placed) => {
     const rules = map.get(placed.rule.subject.value);
@@ -44,24 +48,31 @@ function compile(acl: AclConfig): CompiledAcl {
     else rules.push(placed);
   };
   for (const [at, rule] of acl.rules.entries()) {
-    if (rule.subject.type === 'all') all.push({ at, rule });
-    else if (rule.subject.type === 'user') push(byUser, { at, rule });
-    else if (rule.subject.type === 'clientId') push(byClient, { at, rule });
-    else byAddress.push({ at, rule, addresses: toBlockList(rule.subject.value) });
+    const { type, value } = rule.subject;
+    if (type === 'all') all.push({ at, rule });
+    else if (type === 'ip') byAddress.push({ at, rule, addresses: toBlockList(value) });
+    else push(byName[type], { at, rule });
   }
   return {
-    rulesFor({ clientId, username, ip }) {
+    rulesFor({ clientId, username, ip, groups, namespace, certCommonName }) {
       const address = plainAddress(ip);
       const family = isIPv4(address) ? 'ipv4' : 'ipv6';
       const own = [
-        ...((username === null ? undefined : byUser.get(username)) ?? []),
-        ...(byClient.get(clientId) ?? []),
+        ...rulesOf(byName.user, username),
+        ...rulesOf(byName.clientId, clientId),
+        ...rulesOf(byName.namespace, namespace),
+        ...rulesOf(byName.certificate, certCommonName),
+        ...groups.flatMap((group) => rulesOf(byName.group, group)),
         ...byAddress.filter(({ addresses }) => addresses.check(address, family)),
       ];
       const placed = own.length === 0 ? all : [...all, ...own].sort((a, b) => a.at - b.at);
       return placed.map(({ rule }) => rule);
     },
   };
+}
+
+function rulesOf(rules: ReadonlyMap<string, readonly Placed[]>, name: string | null): readonly Placed[] {
+  return (name === null ? undefined : rules.get(name)) ?? [];
 }
 
 /** Parses an address, or a network like `10.0.0.0/8`. */

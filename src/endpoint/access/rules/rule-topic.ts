@@ -12,3 +12,6 @@ export function readRuleTopic(topic: string): RuleTopic {
   const isLiteral = topic.startsWith(LITERAL);
   return { filter: isLiteral ? topic.slice(LITERAL.length) : topic, isLiteral };
 }
+
+/** The values of a client that a topic may name. */
+export const OWN_PLACEHOLDERS = /\$\{(clientId|username|certCommonName)\}/g;

@@ -20,6 +20,8 @@ export interface DecisionSubject {
   readonly address: string;
   /** given by its login; null: none */
   readonly rights: OwnRights | null;
+  /** of its verified certificate; null: there is none */
+  readonly certCommonName: string | null;
 }
 
 export class Decisions implements SubscribeRules {
@@ -88,8 +90,9 @@ export class Decisions implements SubscribeRules {
   #current(): Authoriser {
     const { config, version } = this.#endpoint;
     if (this.#authoriser === null || this.#version !== version) {
-      const { clientId, username, address, rights } = this.#who;
-      this.#authoriser = new Authoriser(config.acl, { clientId, username, ip: address }, rights?.rules);
+      const { clientId, username, address, rights, certCommonName } = this.#who;
+      const named = { clientId, username, certCommonName, namespace: config.endpoint.namespace, groups: rights?.groups ?? [] };
+      this.#authoriser = new Authoriser(config.acl, { ...named, ip: address }, rights?.rules);
       this.#publish = null;
       this.#version = version;
     }

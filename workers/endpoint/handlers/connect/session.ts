@@ -5,6 +5,7 @@
 import type { ConnectPacket } from '../../../../src/mqtt/packet.ts';
 import { REASON } from '../../../../src/mqtt/reason-codes.ts';
 import type { Session } from '../../../shared/session/session.ts';
+import type { Holder } from '../../../shared/wire/holder.ts';
 import type { Client } from '../../client/client.ts';
 import { HOLD } from '../../client/input/packet-reader.ts';
 import { leaveSession } from '../../client/online/leave-session.ts';
@@ -35,8 +36,7 @@ export function refuseUnstored(client: Client): void {
  * @param isPresent whether it is the session of an earlier connection
  */
 export function openSession(client: Client, connect: Connect, session: Session, isPresent: boolean): void {
-  const { login, username, rights } = client.identity;
-  session.holder = { user: login, username, address: client.connection.address, rights };
+  session.holder = holderOf(client);
   if (!isPresent || client.isClosed) {
     enter(client, connect, session, isPresent);
     return;
@@ -53,6 +53,13 @@ export function openSession(client: Client, connect: Connect, session: Session, 
       if (!opening.isOver) enter(client, connect, session, isPresent);
     })
     .catch((error: unknown) => client.fail(error));
+}
+
+function holderOf(client: Client): Holder {
+  const { login, username, rights } = client.identity;
+  const { certCommonName } = client;
+  const holder = { user: login, username, address: client.connection.address, rights };
+  return certCommonName === null ? holder : { ...holder, certCommonName };
 }
 
 /** Lets the client in. The session must have no rights that the client lacks. */

@@ -1,5 +1,6 @@
 /** Reads the answer of an `http` authenticator: ours and EMQX's, VerneMQ's and mosquitto-go-auth's, as far as they do not collide. */
 
+import { readOwnGroups, rightsOrNone } from '../../../../src/endpoint/access/own-groups.ts';
 import { readOwnRules } from '../../../../src/endpoint/access/own-rules.ts';
 import { isObject } from '../../../../src/endpoint/problems.ts';
 import { wallNow } from '../../../../src/kernel/clock.ts';
@@ -64,7 +65,8 @@ function readObject(answer: Record<string, unknown>): LoginVerdict {
   const isSuperuser = readFlag(either(answer, 'isSuperuser', 'is_superuser'));
   const { acl } = answer;
   const rules = acl === undefined || acl === null ? [] : readOwnRules(acl);
-  if (isSuperuser || rules.length > 0) allowed.rights = { isSuperuser, rules };
+  const rights = rightsOrNone(isSuperuser, rules, readOwnGroups(answer['groups']));
+  if (rights !== null) allowed.rights = rights;
   const expireAt = readTime(either(answer, 'expireAt', 'expire_at'));
   if (expireAt === null) return allowed;
   return expireAt <= wallNow() ? DENY : { ...allowed, expireAt };

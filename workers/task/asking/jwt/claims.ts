@@ -1,5 +1,6 @@
 /** The claims of a verified token about its client. */
 
+import { readOwnGroups, rightsOrNone } from '../../../../src/endpoint/access/own-groups.ts';
 import { readOwnRules } from '../../../../src/endpoint/access/own-rules.ts';
 import { fillTemplate, parseTemplate } from '../../../../src/endpoint/access/placeholders.ts';
 import type { JwtAuthConfig, OwnRights } from '../../../../src/endpoint/endpoint.ts';
@@ -20,8 +21,8 @@ export function readClaims(config: JwtAuthConfig, payload: Readonly<Record<strin
     else allowed.username = null;
   }
   const rights = readRights(payload);
-  if (rights === null) return DENY;
-  if (rights.isSuperuser || rights.rules.length > 0) allowed.rights = rights;
+  if (rights === 'unreadable') return DENY;
+  if (rights !== null) allowed.rights = rights;
   const { exp } = payload;
   if (typeof exp !== 'number') return allowed;
   const endsAt = (exp + config.clockTolerance) * 1000;
@@ -43,15 +44,15 @@ function isMet(claim: unknown, wanted: string, who: AskWho): boolean {
   return given.some((each: unknown) => ['string', 'number', 'boolean'].includes(typeof each) && String(each) === text);
 }
 
-/** Null: the rights are unreadable. */
-function readRights(payload: Readonly<Record<string, unknown>>): OwnRights | null {
+/** Null: the token gives none. */
+function readRights(payload: Readonly<Record<string, unknown>>): OwnRights | null | 'unreadable' {
   const flags = [payload['isSuperuser'], payload['is_superuser']].filter((flag) => flag !== undefined && flag !== null);
-  if (!flags.every((flag) => typeof flag === 'boolean')) return null;
+  if (!flags.every((flag) => typeof flag === 'boolean')) return 'unreadable';
   const { acl } = payload;
   try {
     const rules = acl === undefined || acl === null ? [] : readOwnRules(acl);
-    return { isSuperuser: flags.length > 0 && flags.every(Boolean), rules };
+    return rightsOrNone(flags.length > 0 && flags.every(Boolean), rules, readOwnGroups(payload['groups']));
   } catch {
-    return null;
+    return 'unreadable';
   }
 }

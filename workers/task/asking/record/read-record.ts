@@ -1,5 +1,6 @@
 /** What a store of users says about one user: the stored password and the rights, of whatever types the store gives. */
 
+import { readOwnGroups, rightsOrNone } from '../../../../src/endpoint/access/own-groups.ts';
 import { readOwnRules } from '../../../../src/endpoint/access/own-rules.ts';
 import type { OwnRights } from '../../../../src/endpoint/endpoint.ts';
 
@@ -12,7 +13,8 @@ export interface UserRecord {
   readonly password: string;
   /** '' for none */
   readonly salt: string;
-  readonly rights: OwnRights;
+  /** null: none */
+  readonly rights: OwnRights | null;
 }
 
 /** Values by the names of their columns or fields. */
@@ -26,7 +28,8 @@ export function readUserRecord(raw: RawRecord): UserRecord | null {
   const password = textOf(raw['password'] ?? raw['password_hash'], 'password', PASSWORD_BYTES_MAX);
   if (password === null || password === '') return null;
   const isSuperuser = flagOf(raw['is_superuser'] ?? raw['isSuperuser'] ?? raw['issuperuser'], 'is_superuser');
-  return { password, salt: textOf(raw['salt'], 'salt', SALT_BYTES_MAX) ?? '', rights: { isSuperuser, rules: rulesOf(raw['acl']) } };
+  const rights = rightsOrNone(isSuperuser, rulesOf(raw['acl']), groupsOf(raw['groups']));
+  return { password, salt: textOf(raw['salt'], 'salt', SALT_BYTES_MAX) ?? '', rights };
 }
 
 function textOf(value: unknown, name: string, bytesMax: number): string | null {
@@ -52,12 +55,21 @@ function flagOf(value: unknown, name: string): boolean {
 function rulesOf(value: unknown): OwnRights['rules'] {
   if (value === null || value === undefined || value === '') return [];
   if (typeof value === 'object' && !(value instanceof Uint8Array)) return readOwnRules(value);
-  const text = textOf(value, 'acl', ACL_BYTES_MAX) ?? '';
-  let read: unknown;
+  return readOwnRules(parse(textOf(value, 'acl', ACL_BYTES_MAX) ?? '', 'acl'));
+}
+
+/** A list, its JSON text, or names with commas between them. */
+function groupsOf(value: unknown): string[] {
+  if (value === null || value === undefined || value === '') return [];
+  if (Array.isArray(value)) return readOwnGroups(value);
+  const text = textOf(value, 'groups', ACL_BYTES_MAX) ?? '';
+  return readOwnGroups(text.trimStart().startsWith('[') ? parse(text, 'groups') : text.split(',').map((group) => group.trim()));
+}
+
+function parse(text: string, name: string): unknown {
   try {
-    read = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
-    throw new Error('the acl is no JSON');
+    throw new Error(`the ${name} is no JSON`);
   }
-  return readOwnRules(read);
 }

@@ -56,7 +56,7 @@ export class RecordAsker implements Asker {
     const { password, salt, rights } = found;
     this.#decoy = { password, salt };
     if (!(await this.#matches(found, who.password))) return DENY;
-    return { result: 'allow', ...(rights.isSuperuser || rights.rules.length > 0 ? { rights } : {}) };
+    return { result: 'allow', ...(rights === null ? {} : { rights }) };
   }
 
   #read(raw: RawRecord | null | 'many'): Found {

@@ -1,5 +1,7 @@
 /** Decides about a login by the user of the directory that main has looked up for it. */
 
+import { rightsOrNone } from '../../../../src/endpoint/access/own-groups.ts';
+import type { OwnRights } from '../../../../src/endpoint/endpoint.ts';
 import { readHash, scramSecretOf } from '../../../../src/kernel/logins/hash-forms.ts';
 import { matchesHash } from '../../../../src/kernel/logins/match-hash.ts';
 import type { AskWho, FoundUser, LoginVerdict, ScramFound } from '../../../../src/thread/access/ask.ts';
@@ -33,6 +35,7 @@ async function matches(stored: string, password: Uint8Array): Promise<boolean> {
   return matchesHash(hash, password);
 }
 
-function rightsOf({ isSuperuser, acl }: FoundUser): { rights?: { isSuperuser: boolean; rules: FoundUser['acl'] } } {
-  return isSuperuser || acl.length > 0 ? { rights: { isSuperuser, rules: acl } } : {};
+function rightsOf({ isSuperuser, acl, groups }: FoundUser): { rights?: OwnRights } {
+  const rights = rightsOrNone(isSuperuser, acl, groups);
+  return rights === null ? {} : { rights };
 }
