@@ -24,7 +24,11 @@ export interface ReportParts {
   nodes: Nodes;
 }
 
-export function composeReport(options: ControlOptions, listening: ListeningParts, { facts, cluster, keeper }: ChangeParts): ReportParts {
+export function composeReport(
+  options: ControlOptions,
+  listening: ListeningParts,
+  { facts, cluster, keeper, audit }: ChangeParts,
+): ReportParts {
   const { settings, version, logger, linesLost } = options;
   const { probePrefix, threads, collector, desired, supervisors, driver, reconciler, certificates, follower, bans } = listening;
   const node = settings.node.name;
@@ -53,6 +57,7 @@ export function composeReport(options: ControlOptions, listening: ListeningParts
     keeper,
     logger,
     linesLost,
+    auditLost: () => audit.lost,
   });
   const probes = new NodeProbes(desired, supervisors, driver, probePrefix);
   const view = cluster ?? new Alone(facts, desired);

@@ -149,6 +149,8 @@ interface NodeTotals {
   /** log lines by destination */
   linesLostFile: number;
   linesLostTerminal: number;
+  /** entries of the audit */
+  auditLost: number;
 }
 
 /** Retained messages of the node, and of each of its namespaces. */
@@ -179,6 +181,7 @@ export class ProcessMetrics {
   readonly #slowWatchers: Counter;
   readonly #identityConflicts: Counter;
   readonly #linesLost: Counter;
+  readonly #auditLost: Counter;
   #counted: NodeTotals = {
     workerRestarts: 0,
     workersBlocked: 0,
@@ -187,6 +190,7 @@ export class ProcessMetrics {
     identityConflicts: 0,
     linesLostFile: 0,
     linesLostTerminal: 0,
+    auditLost: 0,
   };
 
   constructor() {
@@ -224,6 +228,11 @@ export class ProcessMetrics {
       registers: [this.#registry],
     });
     const registers = [this.#registry];
+    this.#auditLost = new Counter({
+      name: 'fluxmq_audit_lost_total',
+      help: 'Entries of the audit that the store did not take, and for which there was no room',
+      registers,
+    });
     this.#retained = new Gauge({ name: 'fluxmq_retained_messages', help: 'Retained messages kept', registers });
     this.#retainedBytes = new Gauge({ name: 'fluxmq_retained_bytes', help: 'Bytes of the retained messages', registers });
     const ofNamespace = { labelNames: ['namespace'], registers };
@@ -246,6 +255,7 @@ export class ProcessMetrics {
     this.#identityConflicts.inc(node.identityConflicts - this.#counted.identityConflicts);
     this.#linesLost.inc({ to: 'file' }, node.linesLostFile - this.#counted.linesLostFile);
     this.#linesLost.inc({ to: 'terminal' }, node.linesLostTerminal - this.#counted.linesLostTerminal);
+    this.#auditLost.inc(node.auditLost - this.#counted.auditLost);
     this.#retained.set(retained.messages);
     this.#retainedBytes.set(retained.bytes);
     this.#namespaceMessages.reset();

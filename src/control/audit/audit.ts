@@ -59,6 +59,11 @@ export class Audit implements AuditRequests {
     this.#options = options;
   }
 
+  /** Entries that were lost since the start. */
+  get lost(): number {
+    return this.#lost;
+  }
+
   note({ given, ...request }: NewAuditRecord): void {
     if (this.#options.keepDays === 0) return;
     const record: AuditRecord = { ...request, at: wallNow(), node: this.#options.node, about: aboutOf(given), count: 1 };

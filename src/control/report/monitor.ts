@@ -69,6 +69,8 @@ export interface MonitorOptions {
   keeper: HistoryKeeper;
   logger: Logger;
   linesLost: () => LinesLost;
+  /** entries of the audit that were lost */
+  auditLost: () => number;
 }
 
 /** Features that fail while the store is away; everything else continues from memory. */
@@ -175,7 +177,7 @@ export class Monitor {
   }
 
   #totals() {
-    const { threads, watchdog, hub, linesLost } = this.#options;
+    const { threads, watchdog, hub, linesLost, auditLost } = this.#options;
     const { restarts, identityConflicts } = threads;
     const { file, terminal } = linesLost();
     return {
@@ -186,6 +188,7 @@ export class Monitor {
       retainedRefused: this.#retained.refused,
       linesLostFile: file,
       linesLostTerminal: terminal,
+      auditLost: auditLost(),
     };
   }
 

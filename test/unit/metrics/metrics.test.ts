@@ -132,7 +132,7 @@ test('escapes what would break a line', async () => {
 
 test('tells how late the event loop of the main thread was since the scrape before, without what the sampling itself takes', async () => {
   const metrics = new ProcessMetrics();
-  const lost = { linesLostFile: 0, linesLostTerminal: 0 };
+  const lost = { linesLostFile: 0, linesLostTerminal: 0, auditLost: 0 };
   const node = { workerRestarts: 0, workersBlocked: 0, slowWatchers: 0, retainedRefused: 0, identityConflicts: 0, ...lost };
   const retained = { messages: 7, bytes: 70, namespaces: [{ namespace: 'n', messages: 7, bytes: 70 }], cluster: null };
   const lags = async (): Promise<Record<string, number>> => {
