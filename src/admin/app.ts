@@ -44,6 +44,7 @@ import { auditRoutes } from './routes/access/audit.ts';
 import { banRoutes } from './routes/access/bans.ts';
 import { keyRoutes } from './routes/access/keys.ts';
 import { loginRoutes } from './routes/access/login.ts';
+import { nodeAccessRoutes } from './routes/access/node-access.ts';
 import { userRoutes } from './routes/access/users.ts';
 import { changeRoutes } from './routes/changes.ts';
 import { clusterRoutes } from './routes/cluster.ts';
@@ -100,6 +101,7 @@ export function createRoutes(options: AppOptions, desk: LoginDesk): Route[] {
     ...watchRoutes(control),
     ...messageRoutes(control),
     ...accessRoutes(control),
+    ...nodeAccessRoutes(control),
     ...userRoutes(control),
     ...banRoutes(control),
     ...adminRoutes(control),

@@ -2,6 +2,7 @@
 
 import type { Bus } from '../bus/bus.ts';
 import { ADMIN_KIND, ADMINS_MAX, type Administrator, API_KEY_KIND, API_KEYS_MAX, type ApiKey } from '../endpoint/admins/admin.ts';
+import { AccessChanges } from './access/access-changes.ts';
 import { StoredLogins } from './admins/admin-logins.ts';
 import { Administrators } from './admins/administrators.ts';
 import { ApiKeys } from './admins/api-keys.ts';
@@ -33,6 +34,7 @@ export interface ChangeParts {
   transfer: Transfer;
   confirmations: Confirmations;
   keeper: HistoryKeeper;
+  access: AccessChanges;
   users: Users;
   bans: Bans;
   admins: Administrators;
@@ -68,7 +70,7 @@ export function composeChanges(options: ControlOptions, listening: ListeningPart
     store: store.documents,
     learn: async () => {
       await listening.follower.follow();
-      await listening.bans.obeyed();
+      await Promise.all([listening.bans.obeyed(), listening.nodeAccess.obeyed()]);
     },
     node,
     spread: async (revision, waitMs) => (cluster === null ? [] : learned(await cluster.askAll('documents', { revision }, waitMs))),
@@ -84,6 +86,13 @@ export function composeChanges(options: ControlOptions, listening: ListeningPart
     rollback: new Rollback({ desired, supervisors, changes, keepsSecretsInClear }),
     transfer,
     confirmations: new Confirmations({ desired, changes, logger }),
+    access: new AccessChanges({
+      access: listening.nodeAccess,
+      store: store.documents,
+      documents,
+      endpointsWithout: (part) =>
+        desired.list().filter(({ endpoint }) => endpoint.enabled && endpoint[part === 'auth' ? 'authConfig' : 'aclConfig'] === null).length,
+    }),
     users: new Users({ store: store.documents, directory: listening.directory, follower: listening.follower, documents }),
     admins: new Administrators({ stored: administrators, documents, http: settings.http }),
     keys,

@@ -7,6 +7,7 @@ import { BAN_KIND } from '../endpoint/bans/ban.ts';
 import { MetricsCollector } from '../metrics/collect.ts';
 import type { Settings } from '../settings/settings.ts';
 import { type DocumentCopy, openDocumentCopy } from '../storage/local/document-copy.ts';
+import { ACCESS_KIND, NodeAccess } from './access/node-access.ts';
 import { BanKeeper } from './bans/ban-keeper.ts';
 import { FlappingBans } from './bans/flapping-bans.ts';
 import type { ControlOptions } from './control-options.ts';
@@ -31,6 +32,7 @@ export interface ListeningParts {
   directory: UserDirectory;
   follower: DocumentFollower;
   bans: BanKeeper;
+  nodeAccess: NodeAccess;
   /** null: clients may connect as often as they like */
   flapping: FlappingBans | null;
   /** name of this process in the cluster, made anew at each start */
@@ -49,7 +51,7 @@ export interface ListeningParts {
 
 /** Starts nothing but the timer of the certificate watch. */
 export function composeListening({ settings, version, store, isStoreShared, workerUrls, logger, sealer }: ControlOptions): ListeningParts {
-  const { node, auth, acl } = settings;
+  const { node } = settings;
   const access = openAccessPool({
     url: workerUrls.access,
     askUrl: workerUrls.asking,
@@ -65,9 +67,10 @@ export function composeListening({ settings, version, store, isStoreShared, work
     copy,
     logger,
     intervalMs: isStoreShared && isPeriodic ? intervalMs : null,
-    reported: new Set([BAN_KIND]),
+    reported: new Set([BAN_KIND, ACCESS_KIND]),
   });
   const bans = new BanKeeper({ copy, store: store.documents, follower, node: node.name, logger });
+  const nodeAccess = new NodeAccess({ copy, sealer, follower, configured: { auth: settings.auth, acl: settings.acl }, logger });
   const limits = settings.flapping;
   const flapping =
     limits === null ? null : new FlappingBans({ keeper: bans, store: store.documents, follower, limits, node: node.name, logger });
@@ -91,7 +94,11 @@ export function composeListening({ settings, version, store, isStoreShared, work
   const collector = new MetricsCollector();
   const desired = new DesiredState(store, node.name);
   const supervisors = new EndpointSupervisors(threads, collector, logger);
-  const driver = new Driver(supervisors, { auth, acl, bindAddress: node.bindAddress, websocketTransport: node.websocketTransport }, logger);
+  const driver = new Driver(
+    supervisors,
+    { access: nodeAccess, bindAddress: node.bindAddress, websocketTransport: node.websocketTransport },
+    logger,
+  );
   const reconciler = new Reconciler({ desired, driver, supervisors, logger, intervalMs, isPeriodic, isShared: isStoreShared });
   const certificates = new CertificateWatch({ supervisors, isLocked: (id) => desired.isLocked(id), logger });
   return {
@@ -99,6 +106,7 @@ export function composeListening({ settings, version, store, isStoreShared, work
     directory,
     follower,
     bans,
+    nodeAccess,
     flapping,
     incarnation,
     access,

@@ -30,7 +30,7 @@ export function composeReport(
   { facts, cluster, keeper, audit }: ChangeParts,
 ): ReportParts {
   const { settings, version, logger, linesLost } = options;
-  const { probePrefix, threads, collector, desired, supervisors, driver, reconciler, certificates, follower, bans } = listening;
+  const { probePrefix, threads, collector, desired, supervisors, driver, reconciler, certificates, follower, bans, nodeAccess } = listening;
   const node = settings.node.name;
   const hub = watchEvents(new WatchHub(node), listening, cluster);
   const clients = new Clients(threads, node);
@@ -70,7 +70,7 @@ export function composeReport(
     view,
     learn: async (revision) => {
       await follower.reach(revision);
-      await bans.obeyed();
+      await Promise.all([bans.obeyed(), nodeAccess.obeyed()]);
     },
   });
   const everyClient = new ClientsEverywhere({ node, own: clients, cluster });

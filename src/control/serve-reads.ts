@@ -5,14 +5,14 @@ import type { ListeningParts } from './compose-listening.ts';
 import type { ReportParts } from './compose-report.ts';
 import type { EndpointView, HealthAnswer } from './contract/answers.ts';
 import type { NodeReads } from './contract/node-reads.ts';
-import { type NodeAccess, testAcl } from './report/acl-test.ts';
+import { type AccessOfNode, testAcl } from './report/acl-test.ts';
 
 export interface ServeReadsOptions {
   node: string;
   version: string;
   store: EndpointStore;
   /** authenticators and rules of endpoints without their own */
-  access: Pick<NodeAccess, 'acl' | 'auth'>;
+  access: Pick<AccessOfNode, 'acl' | 'auth'>;
   startup: NonNullable<HealthAnswer['startup']>;
 }
 
@@ -37,7 +37,8 @@ export function serveReads(
     history: (query) => store.history(query),
     health: () => monitor.health(startup),
     resources: () => monitor.resources(),
-    testAcl: (key, test) => testAcl(desired.find(key).endpoint, { ...access, findUser: (id) => directory.get(id)?.user ?? null }, test),
+    testAcl: (key, test) =>
+      testAcl(desired.find(key).endpoint, { auth: access.auth, acl: access.acl, findUser: (id) => directory.get(id)?.user ?? null }, test),
   };
 }
 

@@ -53,10 +53,11 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     const { version, store } = options;
     const control: ControlPlane = {
       changes: serveChanges(listening, changes),
-      reads: serveReads({ node: options.settings.node.name, access: options.settings, version, store, startup }, listening, report),
+      reads: serveReads({ node: options.settings.node.name, access: listening.nodeAccess, version, store, startup }, listening, report),
       cluster: report.nodes,
       clients: report.everyClient,
       watch: report.hub,
+      access: changes.access,
       users: changes.users,
       bans: changes.bans,
       admins: changes.admins,
@@ -77,7 +78,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
 /** @returns the number of endpoints that were written from the configuration file to an empty store */
 async function startAll(
   { settings, logger }: ControlOptions,
-  { threads, desired, driver, reconciler, follower, bans }: ListeningParts,
+  { threads, desired, driver, reconciler, follower, bans, nodeAccess }: ListeningParts,
   { confirmations, keys, audit }: ChangeParts,
 ): Promise<number> {
   // The session worker starts while the store is read. Endpoint workers start beside it, and are used only when it is up.
@@ -96,6 +97,7 @@ async function startAll(
   // Clients may log in as soon as the endpoints listen.
   if (away === null) await new Deadline(USERS_TIMEOUT_MS).reaches(follower.follow().catch(() => {}));
   await bans.load();
+  nodeAccess.load((deadline) => driver.refresh(deadline));
   await Promise.all([sessionUp, startEndpoints(desired, driver), recommendQueueMigration(logger)]);
   reconciler.start();
   follower.start();

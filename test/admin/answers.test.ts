@@ -153,6 +153,25 @@ test('users of the store', async () => {
   expect((await ask<{ changes: unknown[] }[]>('GET', '/api/users/history'))[0]!.changes).toHaveLength(1);
 });
 
+test('authenticators and rules of the node', async () => {
+  const auth = [{ authType: 'fixed', users: [{ username: 'u', password: 'p' }] }, { authType: 'users' }];
+  const acl = { default: 'deny', rules: [{ permission: 'allow', subject: { type: 'group', value: 'g' }, topic: 'a/#', qos: 1 }] };
+  for (const [path, body] of [
+    ['/api/auth', { auth }],
+    ['/api/acl', { acl }],
+  ] as const) {
+    await ask('GET', path);
+    const { revision } = await ask<{ revision: number }>('PUT', path, { ...body, reason: 'r' });
+    await ask('POST', `${path}/update`, { ...body, dryRun: true });
+    await ask('POST', `${path}/update`, {}, 400);
+    await ask('GET', path);
+    await ask('GET', `${path}/history?limit=5`);
+    await ask('POST', `${path}/rollback`, { revision, dryRun: true });
+    await ask('POST', `${path}/remove`, { reason: 'back' });
+    await ask('DELETE', path, undefined, 404);
+  }
+});
+
 test('bans', async () => {
   await ask('POST', '/api/bans', { clientId: 'x', namespace: 'n', until: Date.now() + 60_000, reason: 'r' });
   await ask('POST', '/api/bans/add', { bans: [{ address: '10.0.0.0/8' }, { usernamePattern: 'a*', until: null }], reason: 'list' });

@@ -60,6 +60,35 @@ test('two nodes change one user at once: one wins, the other gets 412; without I
   expect((await users(2, 'GET', '/get?username=ann')).data['user']).toMatchObject({ comment: 'free', groups: ['g'] });
 });
 
+test('auth of the cluster: a change that is answered counts on every node, and two at once leave one', async () => {
+  const hall = await freePort();
+  await change(cluster.nodes[0]!, 'add', { id: 'hall', port: hall });
+  const codes = (password: string) =>
+    Promise.all(
+      [0, 1, 2].map(async (node) => {
+        const client = await RawClient.open('tcp', hall, 5, `127.0.0.${10 + node}`);
+        const { code: result } = await client.handshake({ clientId: uid('c'), username: 'hal', password });
+        client.destroy();
+        return result;
+      }),
+    );
+  expect(await codes('one')).toEqual([0x86, 0x86, 0x86]);
+  const auth = (password: string) => ({ auth: [{ authType: 'fixed', users: [{ username: 'hal', password }] }] });
+  const put = await cluster.nodes[1]!.api('PUT', '/api/auth', auth('one'));
+  expect((put.body as { data: { nodes: { state: string }[] } }).data.nodes.map(({ state }) => state)).toEqual([
+    'applied',
+    'applied',
+    'applied',
+  ]);
+  expect(await codes('one')).toEqual([0, 0, 0]);
+  const both = await Promise.all([0, 2].map((node) => cluster.nodes[node]!.api('PUT', '/api/auth', auth(`two-${node}`))));
+  expect(both.map(({ status }) => status)).toEqual([200, 200]);
+  const seen = () => Promise.all(['two-0', 'two-2'].map(codes));
+  await until('the nodes agree on one of them', async () => (await seen()).every((each) => new Set(each).size === 1));
+  await cluster.nodes[0]!.api('DELETE', '/api/auth');
+  await cluster.nodes[0]!.api('POST', '/api/endpoints/remove', { id: 'hall' });
+});
+
 test('a ban disconnects on every node, and ends everywhere', async () => {
   const clients = await Promise.all([0, 1, 2].map((node) => RawClient.open('tcp', port, 5, `127.0.0.${10 + node}`)));
   for (const client of clients) await client.handshake({ clientId: uid('bad'), username: 'ann', password: 'one' });

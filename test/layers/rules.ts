@@ -26,6 +26,7 @@ export const SRC_ARROWS: Readonly<Record<string, readonly string[]>> = {
 export const FLOORS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   'src/control': {
     cluster: ['clients', 'listening', 'state', 'tls', 'probe', 'contract'],
+    access: ['documents', 'contract'],
     users: ['documents', 'contract'],
     bans: ['documents', 'contract'],
     admins: ['documents', 'contract'],

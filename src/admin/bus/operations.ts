@@ -3,7 +3,7 @@
 /** `read` takes parameters; `ask` has a body and changes no endpoint; `change` has a body and makes a revision. */
 type Kind = 'read' | 'ask' | 'change';
 
-/** Each name is the route `/api/endpoints/<name>`, `/api/<name>` for those about clients, or `/api/users/<name>`, as for bans, admins and keys. A new key comes over HTTP alone. */
+/** Each name is the route `/api/endpoints/<name>`, `/api/<name>` for those about clients, or `/api/users/<name>`, as for bans, admins, keys, auth and acl. A new key comes over HTTP alone. */
 export const BUS_OPERATIONS = {
   add: 'change',
   update: 'change',
@@ -34,6 +34,16 @@ export const BUS_OPERATIONS = {
   'users-remove': 'change',
   'users-import': 'change',
   'users-rollback': 'change',
+  auth: 'read',
+  'auth-history': 'read',
+  'auth-update': 'change',
+  'auth-rollback': 'change',
+  'auth-remove': 'change',
+  acl: 'read',
+  'acl-history': 'read',
+  'acl-update': 'change',
+  'acl-rollback': 'change',
+  'acl-remove': 'change',
   bans: 'read',
   'bans-add': 'change',
   'bans-remove': 'change',
@@ -50,7 +60,7 @@ const ABOUT_CLIENTS: ReadonlySet<string> = new Set(['clients', 'check', 'close']
 
 /** The route of an operation. */
 export const pathOf = (name: string): string => {
-  if (/^(?:users|bans|admins|keys|audit)\b/.test(name)) return `/api/${name.replace('-', '/')}`;
+  if (/^(?:users|bans|admins|keys|audit|auth|acl)\b/.test(name)) return `/api/${name.replace('-', '/')}`;
   return ABOUT_CLIENTS.has(name) ? `/api/${name}` : `/api/endpoints/${name}`;
 };
 

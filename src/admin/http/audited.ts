@@ -1,6 +1,6 @@
 /** Which requests the audit keeps, and what an entry says (docs/audit.md). */
 
-import type { AuditRequests } from '../../control/contract/audit-requests.ts';
+import type { AuditRequests } from '../../control/contract/access/audit-requests.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { Login } from '../login/identity.ts';
 import type { Route } from './route.ts';

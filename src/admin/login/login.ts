@@ -1,7 +1,7 @@
 /** Finds the login of a request: HTTP Basic, a bearer token, or none where no login is needed (docs/admin-api.md). */
 
 import { createHmac, randomBytes } from 'node:crypto';
-import type { AdminLogins } from '../../control/contract/admin-requests.ts';
+import type { AdminLogins } from '../../control/contract/access/admin-requests.ts';
 import { BoundedMap } from '../../kernel/bounded-map.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';

@@ -1,7 +1,7 @@
 /** The look-ups of logins at the admin API. */
 
 import type { Administrator } from '../../endpoint/admins/admin.ts';
-import type { AdminLogins, KnownAdministrator } from '../contract/admin-requests.ts';
+import type { AdminLogins, KnownAdministrator } from '../contract/access/admin-requests.ts';
 import type { ApiKeys } from './api-keys.ts';
 import type { NamedDocuments } from './named-documents.ts';
 

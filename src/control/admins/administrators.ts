@@ -6,7 +6,7 @@ import { isObject, Problems } from '../../endpoint/problems.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { makeHash } from '../../kernel/logins/make-hash.ts';
 import type { HttpSettings } from '../../settings/settings.ts';
-import type { AdminRequests } from '../contract/admin-requests.ts';
+import type { AdminRequests } from '../contract/access/admin-requests.ts';
 import type { RequestContext } from '../contract/request-parts.ts';
 import type { DocumentChanges } from '../documents/document-changes.ts';
 import type { NamedDocument, NamedDocuments } from './named-documents.ts';

@@ -8,7 +8,7 @@ import { wallNow } from '../../kernel/clock.ts';
 import { pause } from '../../kernel/deadline.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { DocumentStore } from '../../storage/documents/document-store.ts';
-import type { KeyRequests } from '../contract/admin-requests.ts';
+import type { KeyRequests } from '../contract/access/admin-requests.ts';
 import type { RequestContext } from '../contract/request-parts.ts';
 import type { DocumentChanges } from '../documents/document-changes.ts';
 import type { DocumentFollower } from '../documents/follower.ts';

@@ -11,7 +11,7 @@ import type { Logger } from '../../kernel/logger.ts';
 import { Pace } from '../../kernel/turns/pace.ts';
 import type { DocumentChange, DocumentStore } from '../../storage/documents/document-store.ts';
 import type { CopiedDocument, DocumentCopy, ListPlace } from '../../storage/local/document-copy.ts';
-import type { AuditQuery, AuditRequests, NewAuditRecord } from '../contract/audit-requests.ts';
+import type { AuditQuery, AuditRequests, NewAuditRecord } from '../contract/access/audit-requests.ts';
 import type { DocumentFollower } from '../documents/follower.ts';
 import { readPlace, writePlace } from '../documents/words.ts';
 import { AUDIT_KINDS, type AuditKind, type AuditRecord, aboutOf, auditKey, auditWord, momentOfWord } from './entry.ts';

@@ -18,7 +18,7 @@ import { isObject, Problems } from '../../endpoint/problems.ts';
 import { wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { CopiedDocument, DocumentCopy } from '../../storage/local/document-copy.ts';
-import type { BanRequests, BansQuery } from '../contract/ban-requests.ts';
+import type { BanRequests, BansQuery } from '../contract/access/ban-requests.ts';
 import type { RequestContext } from '../contract/request-parts.ts';
 import type { DocumentChanges } from '../documents/document-changes.ts';
 import { readPlace, writePlace } from '../documents/words.ts';

@@ -39,8 +39,7 @@ export interface Prepared {
 
 /** Values for endpoints that name none of their own. */
 export interface DriverDefaults {
-  auth: AuthConfig[];
-  acl: AclConfig;
+  readonly access: { readonly auth: AuthConfig[]; readonly acl: AclConfig };
   /** address for endpoints that listen on every address; null: every address */
   bindAddress: string | null;
   websocketTransport: WebsocketTransport;
@@ -120,7 +119,7 @@ export class Driver {
   /** Warnings when nobody can log in, or an entry of the logins matches nobody. */
   loginWarnings(endpoint: Endpoint | null): string[] {
     if (endpoint === null || !endpoint.enabled || !endpoint.enableAuth || foreignProblem(endpoint) !== null) return [];
-    const list = endpoint.authConfig ?? this.#defaults.auth;
+    const list = endpoint.authConfig ?? this.#defaults.access.auth;
     const unusable = list.flatMap(({ filter }, index) =>
       Object.entries(filter).flatMap(([key, source]) => {
         const problem = patternProblem(source);
@@ -203,9 +202,21 @@ export class Driver {
     if (accepted.failure !== null) throw accepted.failure;
   }
 
+  /** Gives the node's logins and rules to running endpoints that have none of their own. @throws the first failure, when all have answered */
+  async refresh(deadline: Deadline): Promise<void> {
+    const updates = this.#supervisors.all().flatMap((supervisor) => {
+      const { wanted } = supervisor;
+      if (wanted === null) return [];
+      const config = this.#configOf(wanted.endpoint, wanted.revision, wanted.tls);
+      return config.auth === wanted.auth && config.acl === wanted.acl ? [] : [supervisor.update(config, deadline)];
+    });
+    const failure = (await Promise.allSettled(updates)).find((each) => each.status === 'rejected');
+    if (failure !== undefined) throw failure.reason;
+  }
+
   /** An endpoint with the node's defaults filled in, in the form for workers. */
   #configOf(endpoint: Endpoint, revision: number, tls: TlsMaterial | null): EndpointRuntimeConfig {
-    const { auth, acl } = this.#defaults;
+    const { auth, acl } = this.#defaults.access;
     return { endpoint, revision, auth: endpoint.authConfig ?? auth, acl: endpoint.aclConfig ?? acl, tls };
   }
 }

@@ -8,7 +8,7 @@ import type { AclVerdict } from '../contract/answers.ts';
 import type { AclTest } from '../contract/node-reads.ts';
 
 /** What applies to endpoints without their own, and the users of the store. */
-export interface NodeAccess {
+export interface AccessOfNode {
   readonly acl: AclConfig;
   readonly auth: readonly AuthConfig[];
   /** null: there is no such user */
@@ -16,7 +16,7 @@ export interface NodeAccess {
 }
 
 /** Judges as the threads of the endpoint do, with the rights that a user of the store has from its login. */
-export function testAcl(endpoint: Endpoint, node: NodeAccess, test: AclTest): AclVerdict {
+export function testAcl(endpoint: Endpoint, node: AccessOfNode, test: AclTest): AclVerdict {
   const { enableAcl, aclConfig, namespace } = endpoint;
   const none = { path: null, rule: null };
   if (test.action === 'publish' && isSystemTopic(test.topic))
@@ -37,7 +37,7 @@ export function testAcl(endpoint: Endpoint, node: NodeAccess, test: AclTest): Ac
 }
 
 /** The rights of a user of the store, where an authenticator of the endpoint knows these users; null: none. */
-function rightsOf({ enableAuth, authConfig, namespace }: Endpoint, node: NodeAccess, { username }: AclTest): OwnRights | null {
+function rightsOf({ enableAuth, authConfig, namespace }: Endpoint, node: AccessOfNode, { username }: AclTest): OwnRights | null {
   const knowsUsers = enableAuth && (authConfig ?? node.auth).some(({ authType }) => authType === 'users');
   const user = knowsUsers && username !== null ? node.findUser({ namespace, by: 'username', name: username }) : null;
   return user === null ? null : { isSuperuser: user.isSuperuser, rules: user.acl, groups: user.groups };

@@ -25,8 +25,8 @@ import {
   type DocumentStore,
 } from '../../storage/documents/document-store.ts';
 import type { ListPlace } from '../../storage/local/document-copy.ts';
+import type { UserRequests, UsersQuery } from '../contract/access/user-requests.ts';
 import type { RequestContext } from '../contract/request-parts.ts';
-import type { UserRequests, UsersQuery } from '../contract/user-requests.ts';
 import type { DocumentChanges } from '../documents/document-changes.ts';
 import type { DocumentFollower } from '../documents/follower.ts';
 import { readPlace, writePlace } from '../documents/words.ts';

@@ -71,8 +71,14 @@ const listedRequest = z.union([
 
 /** A rule in its normal form. */
 export const ruleSchema = z.object(RULE_SHAPE).meta({ id: 'Rule' });
+const qos = z.int().min(0).max(2);
 const newRule = z
-  .object({ ...RULE_SHAPE, subject: RULE_SHAPE.subject.partial({ value: true }), action: RULE_SHAPE.action.optional() })
+  .object({
+    ...RULE_SHAPE,
+    qos: z.union([qos, z.array(qos)]).optional(),
+    subject: RULE_SHAPE.subject.partial({ value: true }),
+    action: RULE_SHAPE.action.optional(),
+  })
   .meta({ id: 'NewRule' });
 const newAcl = z.object({ ...ACL_SHAPE, rules: z.array(newRule) }).partial();
 

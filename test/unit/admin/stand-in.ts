@@ -115,6 +115,7 @@ export function standInControl(overrides: Partial<AllRequests> = {}): { control:
       clients: all,
       watch: all,
       users: NO_USERS,
+      access: NO_ACCESS,
       bans: NO_BANS,
       ...NO_ADMINS,
       audit: { note: () => undefined, list: refuseUsers },
@@ -134,6 +135,14 @@ const NO_USERS: ControlPlane['users'] = {
   update: refuseUsers,
   remove: refuseUsers,
   importAll: refuseUsers,
+  history: refuseUsers,
+  rollback: refuseUsers,
+};
+
+const NO_ACCESS: ControlPlane['access'] = {
+  get: refuseUsers,
+  update: refuseUsers,
+  remove: refuseUsers,
   history: refuseUsers,
   rollback: refuseUsers,
 };

@@ -3,7 +3,7 @@
 import { afterEach, expect, test } from 'vitest';
 import { Audit } from '../../../src/control/audit/audit.ts';
 import { aboutOf } from '../../../src/control/audit/entry.ts';
-import type { NewAuditRecord } from '../../../src/control/contract/audit-requests.ts';
+import type { NewAuditRecord } from '../../../src/control/contract/access/audit-requests.ts';
 import { DocumentFollower } from '../../../src/control/documents/follower.ts';
 import { wordOfDocument } from '../../../src/control/documents/words.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';

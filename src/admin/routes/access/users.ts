@@ -2,8 +2,8 @@
 
 import { z } from '@hono/zod-openapi';
 import { importUsersSchema, userAnswerSchema, userChangeSchema, userHistorySchema, usersSchema } from '../../../answers/users.ts';
+import type { UserRequests } from '../../../control/contract/access/user-requests.ts';
 import type { ControlPlane } from '../../../control/contract/control-plane.ts';
-import type { UserRequests } from '../../../control/contract/user-requests.ts';
 import { etagOf } from '../../http/request.ts';
 import { type Route, type RouteInfo, readRoute } from '../../http/route.ts';
 import { queryInteger } from '../../http/schemas.ts';

@@ -1,8 +1,8 @@
 /** Requests about bans (docs/bans.md). */
 
-import type { BanChangeAnswer, BansAnswer } from '../../answers/bans.ts';
-import type { BanSubject } from '../../endpoint/bans/ban.ts';
-import type { RequestContext } from './request-parts.ts';
+import type { BanChangeAnswer, BansAnswer } from '../../../answers/bans.ts';
+import type { BanSubject } from '../../../endpoint/bans/ban.ts';
+import type { RequestContext } from '../request-parts.ts';
 
 /** Which bans a list shows. */
 export interface BansQuery {

@@ -1,7 +1,7 @@
 /** Requests about the users in the store (docs/users.md). */
 
-import type { ImportUsersAnswer, UserAnswer, UserChangeAnswer, UserHistoryAnswer, UsersAnswer } from '../../answers/users.ts';
-import type { RequestContext } from './request-parts.ts';
+import type { ImportUsersAnswer, UserAnswer, UserChangeAnswer, UserHistoryAnswer, UsersAnswer } from '../../../answers/users.ts';
+import type { RequestContext } from '../request-parts.ts';
 
 /** Which users a list shows. */
 export interface UsersQuery {

@@ -1,8 +1,8 @@
 /** Requests about administrators and API keys (docs/administrators.md), and the look-ups of their logins. */
 
-import type { AdminChangeAnswer, AdminsAnswer, ApiKeyChangeAnswer, KeysAnswer, NewKeyAnswer } from '../../answers/admins.ts';
-import type { Role } from '../../endpoint/admins/admin.ts';
-import type { RequestContext } from './request-parts.ts';
+import type { AdminChangeAnswer, AdminsAnswer, ApiKeyChangeAnswer, KeysAnswer, NewKeyAnswer } from '../../../answers/admins.ts';
+import type { Role } from '../../../endpoint/admins/admin.ts';
+import type { RequestContext } from '../request-parts.ts';
 
 /** Every method throws FluxError; `body` arguments are unvalidated JSON. */
 export interface AdminRequests {

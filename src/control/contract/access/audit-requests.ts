@@ -1,6 +1,6 @@
 /** The audit of requests (docs/audit.md). */
 
-import type { AuditAnswer } from '../../answers/audit.ts';
+import type { AuditAnswer } from '../../../answers/audit.ts';
 
 /** A request that was answered. */
 export interface NewAuditRecord {
