@@ -258,6 +258,7 @@ mesh.hooks = {
     exchange?.onPeerRemoved(peer);
     table.mover.onPeerRemoved(peer);
     router.peerRemoved(peer);
+    clusterClaims?.wills?.workerDied(peer.id);
     registry.onPeerRemoved(peer);
     clusterClaims?.wills?.prune();
     rules.peerRemoved(peer.id);

@@ -16,7 +16,7 @@ const NODES = 3;
 export interface FragileCluster {
   readonly cluster: TestCluster;
   /** Kills the thread of a role at a node (0..2), and waits until another thread of the role runs. */
-  crash(node: number, role: 'relay' | 'session'): Promise<void>;
+  crash(node: number, role: 'relay' | 'session' | 'endpoint'): Promise<void>;
   stop(): Promise<void>;
 }
 

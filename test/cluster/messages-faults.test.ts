@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as encode from '../kit/encode.ts';
 import { freePort } from '../kit/free-port.ts';
 import { RawClient } from '../kit/raw-client.ts';
-import { until } from '../kit/until.ts';
+import { sleep, until } from '../kit/until.ts';
 import { SubackRun } from './chaos/messages/suback.ts';
 import { type FragileCluster, startFragileCluster } from './fragile-cluster.ts';
 import { storeOf, type TestCluster } from './kit.ts';
@@ -116,6 +116,35 @@ test('NATS is away: this node works alone, says so, and delivers afterwards what
   await untilLinked(cluster.nodes);
   for (const client of [here, there]) client.destroy();
 }, 90_000);
+
+test('an endpoint worker crashes: the wills of its clients come once, on every node, and none of a client that had left', async () => {
+  const ears = await Promise.all([0, 1].map((node) => RawClient.open('tcp', port, 5, hostOf(node))));
+  const heard: string[][] = [[], []];
+  for (const [at, ear] of ears.entries()) {
+    await ear.handshake({ keepAlive: 0 });
+    ear.autoAcknowledge(({ topic }) => heard[at]!.push(topic.slice('crash/'.length)));
+    await ear.subscribe('crash/#', 1);
+  }
+  // Node 3 has no ear: the crash closes only these clients.
+  const mortal = async (clientId: string, options = {}) => {
+    const client = await RawClient.open('tcp', port, 5, hostOf(2));
+    await client.handshake({ clientId, will: { topic: `crash/${clientId}`, payload: 'x', qos: 1 }, ...options });
+    return client;
+  };
+  const ids = ['a', 'b', 'c', 'd', 'e', 'f', 'disk'];
+  const clients = await Promise.all(ids.map((id) => mortal(id, id === 'disk' ? { clean: false, properties: { sessionExpiry: 600 } } : {})));
+  const left = await mortal('left');
+  left.send(encode.disconnect());
+  await left.closed();
+  await fragile.crash(2, 'endpoint');
+  await until('some died', () => clients.some(({ isClosed }) => isClosed), 10_000);
+  // Those of other threads go now.
+  for (const client of clients) client.destroy();
+  await until('all wills', () => heard.every((wills) => wills.length >= ids.length), 10_000);
+  await sleep(1_000);
+  expect(heard.map((wills) => wills.toSorted())).toEqual([ids.toSorted(), ids.toSorted()]);
+  for (const client of ears) client.destroy();
+}, 60_000);
 
 test('a node is killed and comes back: its durable session gets what was published in between, and the others go on', async () => {
   const durable = await RawClient.open('tcp', port, 5, hostOf(0));

@@ -49,8 +49,12 @@ export class ClusterWills {
   constructor(options: ClusterWillsOptions) {
     this.#options = options;
     const ports = { now: steadyNow, send: options.send, refused: () => void this.#refused++ };
-    this.#own = new OwnWills(ports);
-    this.#kept = new KeptWills({ ...ports, self: options.node, publish: (will) => this.#publish(will) }, options.graceMs);
+    this.#own = new OwnWills({ ...ports, publish: (will) => this.#publish(will) });
+    const publish = (will: WillToKeep) => {
+      this.#published++;
+      this.#publish(will);
+    };
+    this.#kept = new KeptWills({ ...ports, self: options.node, publish }, options.graceMs);
   }
 
   get counts(): Pick<ClaimCounts, 'willsKept' | 'willsPublished' | 'willsRefused'> {
@@ -84,7 +88,8 @@ export class ClusterWills {
 
   /** Reads the controls of endpoint workers about their clients. To be called before the registry handles them. */
   see(control: Control): void {
-    if (control.t === 'ended') this.#own.settled(control.namespace, control.clientId, control.connection);
+    if (control.t === 'ended' || (control.t === 'gone' && !control.hasWill))
+      this.#own.settled(control.namespace, control.clientId, control.connection);
     else if (control.t === 'register' || control.t === 'revoked') {
       for (const session of control.sessions) if (session.held !== undefined) this.#owe(session, session.held);
     }
@@ -113,6 +118,7 @@ export class ClusterWills {
   /** A client claims the identifier at this node or another one. */
   claimed({ user, cleanStart, ...name }: Pick<Ask, 'user' | 'cleanStart' | 'namespace' | 'clientId' | 'stamp'>): void {
     this.#kept.claimed(name, user, cleanStart);
+    if (cleanStart) this.#own.startsClean(name.namespace, name.clientId);
   }
 
   /** A node has granted a claim without this one. */
@@ -174,8 +180,20 @@ export class ClusterWills {
 
   #publish({ namespace, clientId, body }: WillToKeep): void {
     const { endpoint, held } = decode(body);
-    this.#published++;
     this.#options.publish(namespace, clientId, { will: held.will, endpoint }, held.holder);
+  }
+
+  /** A worker has died, with the sessions in its memory: their wills are due. To be called before the registry gives their identifiers to others. */
+  workerDied(peer: number): void {
+    const registry = this.#options.registry();
+    this.#own.workerDied(({ namespace, clientId, stamp, isDurable, delayMs }, connection) => {
+      const entry = registry.find(namespace, clientId);
+      if (isDurable || entry?.owner !== peer || entry.stamp !== stamp || entry.connection !== connection) return null;
+      const { step } = entry;
+      // The session is on its way to another worker, which knows the will if the session arrives.
+      if (step?.kind === 'fetch' ? step.isTaking : step?.kind === 'claim' && step.stage === 'move') return null;
+      return Math.min(delayMs, entry.expirySeconds * 1000);
+    });
   }
 
   /** A worker has died, perhaps with sessions whose wills are kept elsewhere. */

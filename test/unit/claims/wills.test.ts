@@ -56,7 +56,7 @@ class Node {
     this.isCut = false;
     const now = () => field.now;
     const ports = { now, send: (to: string, news: WillNews) => field.send(this.name, to, news), refused: () => expect.unreachable() };
-    this.own = new OwnWills(ports);
+    this.own = new OwnWills({ ...ports, publish: () => expect.unreachable() });
     this.kept = new KeptWills({ ...ports, self: this.name, publish: (will) => field.publishedBy(this, will) }, GRACE_MS);
     for (const connection of this.restored.values()) this.own.owe(connection.will, 0);
   }
@@ -347,4 +347,46 @@ test('wills over the limit of bytes are counted, on both sides', () => {
   own.settled('n', '1');
   own.owe({ namespace: 'n', clientId: '3', stamp: 4, user: null, isDurable: false, delayMs: 0, body: '' }, 1);
   expect(refused).toBe(2);
+});
+
+test('a worker dies: the wills of its clients are published after their delays, once, unless the client is back or its session was kept', () => {
+  let now = 0;
+  const sent: string[] = [];
+  const published: string[] = [];
+  const own = new OwnWills({
+    now: () => now,
+    send: (_node, news) => 'clientId' in news && sent.push(`${news.t} ${news.clientId}`),
+    refused: () => expect.unreachable(),
+    publish: ({ clientId }) => published.push(clientId),
+  });
+  own.nodeUp('b', 1);
+  const willOf = (clientId: string, stamp = 1) => ({ namespace: 'n', clientId, stamp, user: null, isDurable: false, delayMs: 0, body: '' });
+  const delays: Record<string, number | null> = {
+    now: 0,
+    late: 1_000,
+    back: 1_000,
+    clean: 1_000,
+    kept: 1_000,
+    elsewhere: null,
+    left: 1_000,
+  };
+  for (const clientId of Object.keys(delays)) own.owe(willOf(clientId), 7);
+  own.settled('n', 'left', 7);
+  sent.length = 0;
+  own.workerDied(({ clientId }) => delays[clientId]!);
+  own.prune(({ clientId }) => clientId === 'elsewhere');
+  expect(published).toEqual(['now']);
+  expect(sent).toEqual(['will-drop now']);
+  own.owe(willOf('back', 2), 8);
+  own.startsClean('n', 'clean');
+  own.startsClean('n', 'elsewhere');
+  own.owe(willOf('kept'), 0);
+  expect(published.splice(0)).toEqual(['now', 'clean']);
+  now = 999;
+  own.tick();
+  expect(published).toEqual([]);
+  now = 1_000;
+  own.tick();
+  own.tick();
+  expect(published).toEqual(['late']);
 });

@@ -111,8 +111,9 @@ export class Directory {
     });
   }
 
-  #gone({ connection, clientId, expirySeconds, namespace }: Session): void {
-    this.#mesh.sessionLink?.control({ t: 'gone', connection, namespace: namespace.name, clientId, expirySeconds });
+  #gone({ connection, clientId, expirySeconds, namespace, will }: Session): void {
+    const hasWill = will !== null;
+    this.#mesh.sessionLink?.control({ t: 'gone', connection, namespace: namespace.name, clientId, expirySeconds, hasWill });
   }
 
   ended(session: Session): void {

@@ -194,7 +194,7 @@ export type Control =
   | { t: 'claim'; claim: Claim }
   | { t: 'owned'; connection: number; namespace: string; clientId: string }
   /** the connection has ended; the session (expiry > 0) waits to be fetched */
-  | { t: 'gone'; connection: number; namespace: string; clientId: string; expirySeconds: number }
+  | { t: 'gone'; connection: number; namespace: string; clientId: string; expirySeconds: number; hasWill: boolean }
   /** the session and its connection have ended */
   | { t: 'ended'; connection: number; namespace: string; clientId: string }
   | { t: 'register'; sessions: Registration[] }

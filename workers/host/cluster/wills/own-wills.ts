@@ -1,5 +1,6 @@
 /**
- * The wills of this node's clients. One other node keeps each will, and publishes it if this node dies. A pure state machine.
+ * The wills of this node's clients. One other node keeps each will, and publishes it if this node dies; this node publishes those of clients whose
+ * worker died. A pure state machine.
  */
 
 import { FNV_BASIS, fnv1a } from '../../../../src/kernel/fnv.ts';
@@ -26,6 +27,8 @@ export interface OwnWillsPorts {
   send(node: string, news: WillNews): void;
   /** No node keeps this will: too many bytes are kept. */
   refused(): void;
+  /** The worker of this client died, and the delay of the will is over. */
+  publish(will: WillToKeep): void;
 }
 
 interface OwnWill {
@@ -34,6 +37,8 @@ interface OwnWill {
   keeper: string | null;
   /** the keeper until its link ended */
   former: string | null;
+  /** the worker of the client died: the will is published then, by steady time */
+  dueAt: number;
 }
 
 export class OwnWills {
@@ -43,6 +48,8 @@ export class OwnWills {
   readonly #up = new Set<string>();
   /** keys of wills without a keeper */
   readonly #orphans = new Set<string>();
+  /** keys of wills whose clients' worker died */
+  readonly #due = new Set<string>();
   #gathersUntil = 0;
   #bytes = 0;
 
@@ -57,6 +64,8 @@ export class OwnWills {
     const former = this.#wills.get(key);
     if (former?.will.stamp === will.stamp) {
       if (connection !== 0) former.connection = connection;
+      // The session exists after all: its place publishes the will.
+      this.#due.delete(key);
       return;
     }
     this.#settle(key);
@@ -66,7 +75,7 @@ export class OwnWills {
       return;
     }
     this.#bytes += bytes;
-    const own: OwnWill = { will, connection, keeper: null, former: null };
+    const own: OwnWill = { will, connection, keeper: null, former: null, dueAt: 0 };
     this.#wills.set(key, own);
     if (this.#up.size > 0) this.#assign(key, own, keeperOf(key, this.#up));
     else this.#orphans.add(key);
@@ -97,8 +106,41 @@ export class OwnWills {
     if (own === undefined) return undefined;
     this.#wills.delete(key);
     this.#orphans.delete(key);
+    this.#due.delete(key);
     this.#bytes -= bytesOfWill(own.will);
     return own;
+  }
+
+  /**
+   * A worker died, and sessions with it: their wills are published after their delays, unless their clients come back before.
+   * @param delayOf ms until the will of this connection is due; null: its session is elsewhere
+   */
+  workerDied(delayOf: (will: WillToKeep, connection: number) => number | null): void {
+    const now = this.#ports.now();
+    for (const [key, own] of this.#wills) {
+      const delayMs = delayOf(own.will, own.connection);
+      if (delayMs === null) continue;
+      own.dueAt = now + delayMs;
+      this.#due.add(key);
+    }
+    this.#publishDue();
+  }
+
+  /** A clean start ends the session that died with its worker, so its will is due now [MQTT-3.1.2-8]. */
+  startsClean(namespace: string, clientId: string): void {
+    const key = sessionKey(namespace, clientId);
+    if (this.#due.has(key)) this.#publish(key);
+  }
+
+  #publishDue(): void {
+    const now = this.#ports.now();
+    for (const key of this.#due) if (this.#wills.get(key)!.dueAt <= now) this.#publish(key);
+  }
+
+  #publish(key: string): void {
+    const { will } = this.#wills.get(key)!;
+    this.#settle(key);
+    this.#ports.publish(will);
   }
 
   /** Another node has claimed the identifier: the keeper was asked too, and knows. */
@@ -134,11 +176,12 @@ export class OwnWills {
 
   /** Settles wills whose sessions are no longer as they were: a worker may have died with them. @param isThere whether the connection is known */
   prune(isThere: (will: WillName) => boolean): void {
-    for (const [key, { will }] of this.#wills) if (!isThere(will)) this.#settle(key);
+    for (const [key, { will }] of this.#wills) if (!this.#due.has(key) && !isThere(will)) this.#settle(key);
   }
 
-  /** Finds keepers. To be called a few times a second. */
+  /** Publishes what is due, and finds keepers. To be called a few times a second. */
   tick(): void {
+    this.#publishDue();
     if (this.#orphans.size === 0 || this.#up.size === 0 || this.#ports.now() < this.#gathersUntil) return;
     this.#assignSome((_own, key) => keeperOf(key, this.#up));
   }
