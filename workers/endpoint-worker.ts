@@ -215,13 +215,13 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     }
     return found;
   },
-  'clients.close': async ({ ids, namespace }) => {
-    const wanted = new Set(ids);
+  'clients.close': async ({ by, ids, namespace }) => {
+    const wanted = new Set<string | null>(ids);
     const pace = new Pace();
     let closed = 0;
     for (const runtime of runtimes.values()) {
       for (const client of [...runtime.clients]) {
-        if (client.session === null || !wanted.has(client.clientId)) continue;
+        if (client.session === null || !wanted.has(client[by])) continue;
         if (namespace !== null && client.endpoint.namespace.name !== namespace) continue;
         if (pace.isOver) await pace.next();
         if (client.isClosed) continue;

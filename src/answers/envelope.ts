@@ -22,7 +22,7 @@ export const failureSchema = z
   .meta({ id: 'Failure' });
 
 /** A node of the cluster that an answer lacks. */
-const unreachableSchema = z.object({ node: z.string(), reason: z.string() });
+export const unreachableSchema = z.object({ node: z.string(), reason: z.string() });
 
 export type Unreachable = z.infer<typeof unreachableSchema>;
 

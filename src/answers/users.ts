@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { ruleSchema } from '../endpoint/access/forms.ts';
 import { nodeOutcomeSchema } from './changes.ts';
+import { unreachableSchema } from './envelope.ts';
 
 export const userSchema = z
   .object({
@@ -32,6 +33,11 @@ export const userChangeSchema = z.object({
   user: userSchema.nullable().meta({ description: 'null: it is removed' }),
   revision: z.int(),
   nodes: z.array(nodeOutcomeSchema),
+  kicked: z.int().optional().meta({ description: 'Clients of the user that were disconnected, with `kick`' }),
+  unreachable: z
+    .array(unreachableSchema)
+    .optional()
+    .meta({ description: 'Nodes whose clients of the user may still be connected, and why' }),
 });
 
 export const importUsersSchema = z.object({

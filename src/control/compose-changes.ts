@@ -14,6 +14,8 @@ import { Confirmations } from './changes/confirmations.ts';
 import { Rollback } from './changes/rollback.ts';
 import { SingleChanges } from './changes/single-changes.ts';
 import { ALONE } from './changes/spreader.ts';
+import { Clients } from './clients/clients.ts';
+import { ClientsEverywhere } from './cluster/clients/everywhere.ts';
 import { Cluster } from './cluster/cluster.ts';
 import { OwnFacts } from './cluster/own-facts.ts';
 import type { NodeAnswer } from './cluster/questions.ts';
@@ -35,6 +37,9 @@ export interface ChangeParts {
   confirmations: Confirmations;
   keeper: HistoryKeeper;
   access: AccessChanges;
+  /** clients of this node */
+  clients: Clients;
+  everyClient: ClientsEverywhere;
   users: Users;
   bans: Bans;
   admins: Administrators;
@@ -76,6 +81,8 @@ export function composeChanges(options: ControlOptions, listening: ListeningPart
     spread: async (revision, waitMs) => (cluster === null ? [] : learned(await cluster.askAll('documents', { revision }, waitMs))),
   });
   const { copy, follower } = listening;
+  const clients = new Clients(threads, node);
+  const everyClient = new ClientsEverywhere({ node, own: clients, cluster });
   const administrators = new NamedDocuments<Administrator>(ADMIN_KIND, ADMINS_MAX, copy, sealer);
   const storedKeys = new NamedDocuments<ApiKey>(API_KEY_KIND, API_KEYS_MAX, copy, sealer);
   const keys = new ApiKeys({ stored: storedKeys, store: store.documents, follower, documents, node });
@@ -93,7 +100,9 @@ export function composeChanges(options: ControlOptions, listening: ListeningPart
       endpointsWithout: (part) =>
         desired.list().filter(({ endpoint }) => endpoint.enabled && endpoint[part === 'auth' ? 'authConfig' : 'aclConfig'] === null).length,
     }),
-    users: new Users({ store: store.documents, directory: listening.directory, follower: listening.follower, documents }),
+    clients,
+    everyClient,
+    users: new Users({ store: store.documents, directory: listening.directory, follower, documents, clients: everyClient, node, logger }),
     admins: new Administrators({ stored: administrators, documents, http: settings.http }),
     keys,
     logins: new StoredLogins(administrators, keys),

@@ -1,8 +1,6 @@
 /** Third part of the control plane: reports about the node, its clients and its cluster. */
 
-import { Clients } from './clients/clients.ts';
 import { Alone } from './cluster/alone.ts';
-import { ClientsEverywhere } from './cluster/clients/everywhere.ts';
 import { NodeProbes } from './cluster/node-probes.ts';
 import { Nodes } from './cluster/nodes.ts';
 import type { ChangeParts } from './compose-changes.ts';
@@ -15,9 +13,6 @@ import { Watchdog } from './workers/watchdog.ts';
 
 export interface ReportParts {
   hub: WatchHub;
-  /** facts of this node */
-  clients: Clients;
-  everyClient: ClientsEverywhere;
   systemTopics: SystemTopics;
   watchdog: Watchdog;
   monitor: Monitor;
@@ -27,13 +22,12 @@ export interface ReportParts {
 export function composeReport(
   options: ControlOptions,
   listening: ListeningParts,
-  { facts, cluster, keeper, audit }: ChangeParts,
+  { facts, cluster, keeper, audit, clients }: ChangeParts,
 ): ReportParts {
   const { settings, version, logger, linesLost } = options;
   const { probePrefix, threads, collector, desired, supervisors, driver, reconciler, certificates, follower, bans, nodeAccess } = listening;
   const node = settings.node.name;
   const hub = watchEvents(new WatchHub(node), listening, cluster);
-  const clients = new Clients(threads, node);
   const systemTopics = new SystemTopics({ version, desired, collector, clients, logger });
   const watchdog = new Watchdog({
     workers: () => threads.workers,
@@ -73,8 +67,7 @@ export function composeReport(
       await Promise.all([bans.obeyed(), nodeAccess.obeyed()]);
     },
   });
-  const everyClient = new ClientsEverywhere({ node, own: clients, cluster });
-  return { hub, clients, everyClient, systemTopics, watchdog, monitor, nodes };
+  return { hub, systemTopics, watchdog, monitor, nodes };
 }
 
 /** The events of the HTTP watch; in a cluster NATS carries them too, with the result of each change. */

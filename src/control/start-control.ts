@@ -55,7 +55,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       changes: serveChanges(listening, changes),
       reads: serveReads({ node: options.settings.node.name, access: listening.nodeAccess, version, store, startup }, listening, report),
       cluster: report.nodes,
-      clients: report.everyClient,
+      clients: changes.everyClient,
       watch: report.hub,
       access: changes.access,
       users: changes.users,
@@ -119,8 +119,8 @@ async function stopAll(
   timeoutMs: number,
   logger: Logger,
   { access, threads, supervisors, reconciler, certificates, follower, bans, flapping, copy }: ListeningParts,
-  { cluster, confirmations, keeper, keys, audit }: ChangeParts,
-  { hub, clients, systemTopics, watchdog, monitor }: ReportParts,
+  { cluster, clients, confirmations, keeper, keys, audit }: ChangeParts,
+  { hub, systemTopics, watchdog, monitor }: ReportParts,
 ): Promise<boolean> {
   const others = cluster?.refuges() ?? [];
   cluster?.close();

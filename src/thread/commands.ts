@@ -175,8 +175,8 @@ export interface Commands {
   'clients.list': { params: { endpoint: string | null }; result: WireClientList };
   /** clients still connected */
   'clients.describe': { params: WireClientNames; result: WireClient[] };
-  /** Disconnects clients by identifier with 0x98; null = every namespace. */
-  'clients.close': { params: { ids: string[]; namespace: string | null }; result: { closed: number } };
+  /** Disconnects clients by identifier or user name with 0x98; null = every namespace. */
+  'clients.close': { params: { by: 'clientId' | 'username'; ids: string[]; namespace: string | null }; result: { closed: number } };
   /** Endpoint workers: bans that are new, have another end, or are gone. Clients that new ones are about are disconnected. */
   'bans.take': { params: { changes: BanChange[] }; result: { kicked: number } };
   /** Finds those of the identifiers that are connected here; namespace null = in every namespace. */

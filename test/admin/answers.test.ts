@@ -140,7 +140,7 @@ test('users of the store', async () => {
   const { revision } = await ask<{ revision: number }>('POST', '/api/users', ann);
   await ask('POST', '/api/users/add', ann, 409);
   await ask('POST', '/api/users/add', { ...ann, username: 'bob' });
-  await ask('PUT', '/api/users', { username: 'ann', disabled: true });
+  await ask('PUT', '/api/users', { username: 'ann', disabled: true, kick: true });
   await ask('POST', '/api/users/update', { username: 'ann', comment: null });
   expect(await ask('GET', '/api/users?search=a&limit=1')).toMatchObject({ total: 2 });
   await ask('GET', '/api/users/get?username=ann');

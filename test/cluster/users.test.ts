@@ -40,7 +40,10 @@ test('a change that is answered counts on every node', async () => {
   const { data } = await users(0, 'POST', '', { username: 'ann', password: 'one' });
   expect(data['nodes']).toEqual(['node-1', 'node-2', 'node-3'].map((node) => ({ node, state: 'applied', reason: null })));
   expect(await Promise.all([0, 1, 2].map((node) => code(node, 'ann', 'one')))).toEqual([0, 0, 0]);
-  await users(1, 'PUT', '', { username: 'ann', disabled: true });
+  const held = await RawClient.open('tcp', port, 5, '127.0.0.12');
+  await held.handshake({ clientId: uid('c'), username: 'ann', password: 'one' });
+  expect((await users(1, 'PUT', '', { username: 'ann', disabled: true, kick: true })).data['kicked']).toBe(1);
+  await held.refused(0x98);
   expect(await Promise.all([0, 1, 2].map((node) => code(node, 'ann', 'one')))).toEqual([0x86, 0x86, 0x86]);
   await users(2, 'PUT', '', { username: 'ann', disabled: false });
 });

@@ -77,7 +77,13 @@ export class Clients {
 
   /** @returns connections closed */
   async disconnect(ids: string[], namespace?: string): Promise<number> {
-    const answers = await this.#askAll('clients.close', { ids, namespace: namespace ?? null });
+    const answers = await this.#askAll('clients.close', { by: 'clientId', ids, namespace: namespace ?? null });
+    return answers.reduce((sum, { closed }) => sum + closed, 0);
+  }
+
+  /** Disconnects the clients that are connected with a user name. @returns connections closed */
+  async disconnectUser(username: string, namespace: string): Promise<number> {
+    const answers = await this.#askAll('clients.close', { by: 'username', ids: [username], namespace });
     return answers.reduce((sum, { closed }) => sum + closed, 0);
   }
 

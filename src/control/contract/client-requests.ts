@@ -1,6 +1,7 @@
 /** The requests about MQTT clients, of all nodes or of some, and messages to them. */
 
 import type { Unreachable } from '../../answers/envelope.ts';
+import type { UserId } from '../../endpoint/users/user.ts';
 import type { ClientLocation, ClientsAnswer } from './answers.ts';
 
 export interface PublishRequest {
@@ -32,6 +33,8 @@ export interface ClientRequests {
   locate(ids: string[], namespace: string | undefined, choice: NodeChoice): Promise<Gathered<ClientLocation[]>>;
   /** answers how many connections were closed */
   disconnect(ids: string[], namespace: string | undefined, choice: NodeChoice): Promise<Gathered<number>>;
+  /** Disconnects the clients of a user on all nodes; answers how many connections were closed. */
+  disconnectUser(user: UserId): Promise<Gathered<number>>;
   /** connected clients sorted by clientId, then by namespace; `page` counts from 1, `size` from 1 */
   connected(query: { endpoint?: string; page: number; size: number }, choice: NodeChoice): Promise<Gathered<ClientsAnswer>>;
 }

@@ -15,7 +15,8 @@ import {
   userIdOf,
   userKey,
 } from '../../endpoint/users/user.ts';
-import { FluxError } from '../../kernel/errors.ts';
+import { FluxError, messageOf } from '../../kernel/errors.ts';
+import type { Logger } from '../../kernel/logger.ts';
 import { makeHash } from '../../kernel/logins/make-hash.ts';
 import { Pace } from '../../kernel/turns/pace.ts';
 import {
@@ -26,6 +27,7 @@ import {
 } from '../../storage/documents/document-store.ts';
 import type { ListPlace } from '../../storage/local/document-copy.ts';
 import type { UserRequests, UsersQuery } from '../contract/access/user-requests.ts';
+import type { ClientRequests } from '../contract/client-requests.ts';
 import type { RequestContext } from '../contract/request-parts.ts';
 import type { DocumentChanges } from '../documents/document-changes.ts';
 import type { DocumentFollower } from '../documents/follower.ts';
@@ -37,6 +39,10 @@ export interface UsersOptions {
   directory: UserDirectory;
   follower: DocumentFollower;
   documents: DocumentChanges;
+  clients: Pick<ClientRequests, 'disconnectUser'>;
+  /** name of this node */
+  node: string;
+  logger: Logger;
 }
 
 /** Passwords in clear that one import may hold: each is hashed. */
@@ -87,27 +93,43 @@ export class Users implements UserRequests {
 
   async update(body: unknown, context: RequestContext): Promise<UserChangeAnswer> {
     const id = this.#readId(body);
+    const { isKicking, keys } = readKick(body);
     let hash: string | null = null;
-    return this.#options.documents.attempt(context, async () => {
+    const done = await this.#options.documents.attempt(context, async () => {
       const known = this.#known(id);
       checkExpected(known, context);
-      const given = this.#read(body, known.user);
+      const given = this.#read(keys, known.user);
       // One hash serves all attempts.
       hash ??= given.password === null ? null : (await hashed(given)).hash;
       const user = { ...given.user, ...(hash === null ? {} : { hash }) };
       return this.#change(user, known.revision, 'update', context);
     });
+    return isKicking ? { ...done, ...(await this.#kick(id)) } : done;
   }
 
   async remove(body: unknown, context: RequestContext): Promise<UserChangeAnswer> {
     const id = this.#readId(body);
-    return this.#options.documents.attempt(context, async () => {
+    const { isKicking } = readKick(body);
+    const done = await this.#options.documents.attempt(context, async () => {
       const known = this.#known(id);
       checkExpected(known, context);
       const change = { kind: USER_KIND, key: userKey(id), body: null, expected: known.revision };
       const { revision, nodes } = await this.#options.documents.commit([change], 'remove', context);
       return { user: null, revision, nodes };
     });
+    return isKicking ? { ...done, ...(await this.#kick(id)) } : done;
+  }
+
+  /** Disconnects the clients of a user, after the change, which stands even when this fails. */
+  async #kick(id: UserId): Promise<Pick<UserChangeAnswer, 'kicked' | 'unreachable'>> {
+    const { clients, node, logger } = this.#options;
+    try {
+      const { answer, unreachable } = await clients.disconnectUser(id);
+      return { kicked: answer, ...(unreachable.length === 0 ? {} : { unreachable }) };
+    } catch (error) {
+      logger.warn('Users: the clients of a changed user were not all disconnected', { reason: messageOf(error) });
+      return { kicked: 0, unreachable: [{ node, reason: messageOf(error) }] };
+    }
   }
 
   async importAll(body: unknown, context: RequestContext): Promise<ImportUsersAnswer> {
@@ -294,6 +316,16 @@ function shown({ user, revision }: KnownUser): UserView {
 /** Keys of a request, or of a file made by an export, that are no part of a user. */
 function withoutOptions({ reason, revision, ...body }: Record<string, unknown>): Record<string, unknown> {
   return body;
+}
+
+/** Takes `kick` out of a request about one user. @throws FluxError `invalid` */
+function readKick(body: unknown): { isKicking: boolean; keys: unknown } {
+  if (!isObject(body)) return { isKicking: false, keys: body };
+  const { kick = false, ...keys } = body;
+  const problems = new Problems();
+  if (typeof kick !== 'boolean') problems.add('kick', 'must be true or false');
+  problems.throwIfAny('user');
+  return { isKicking: kick === true, keys };
 }
 
 function checkExpected(known: KnownUser, { expectedRevision }: RequestContext): void {

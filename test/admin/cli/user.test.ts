@@ -30,7 +30,7 @@ test('add, set, passwd, disable, enable, remove: each counts from the next CONNE
   expect(printed(await run('user show ann'))).toMatch(/username: ann\n[\s\S]*rule: allow pubsub t\/#\n/);
   printed(await run('user passwd ann --hash scrypt', { input: 'three' }));
   expect([await code('ann', 'one'), await code('ann', 'three')]).toEqual([4, 0]);
-  printed(await run('user disable ann'));
+  expect(printed(await run('user disable ann --kick'))).toMatch(/^disabled ann, revision \d+, disconnected 0 clients\n$/);
   expect(await code('ann', 'three')).toBe(4);
   printed(await run('user enable ann'));
   expect(await code('ann', 'three')).toBe(0);

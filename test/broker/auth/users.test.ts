@@ -75,6 +75,33 @@ test('namespaces, client identifiers, and superusers', async () => {
   expect(await code('anybody', 'id', { clientId: 'device' })).toBe(BAD);
 });
 
+test('kick disconnects the clients of a changed or removed user, and nobody else', async () => {
+  for (const [username, namespace] of [
+    ['kim', 'default'],
+    ['kim', 'plant'],
+    ['leo', 'default'],
+  ])
+    await api('POST', '', { username, namespace, password: 'pw' });
+  const enter = async (username: string, port: number, version: Version, clientId = uid('c')) => {
+    const client = await RawClient.open('tcp', held.broker.ports[port]!, version);
+    expect((await client.handshake({ clientId, username, password: 'pw' })).code).toBe(0);
+    return client;
+  };
+  const kicked = [await enter('kim', 0, 5), await enter('kim', 2, 5), await enter('kim', 0, 4)];
+  const others = [await enter('kim', 3, 5), await enter('leo', 0, 5, 'kim')];
+  expect((await api('PUT', '', { username: 'kim', comment: 'stays' })).data).not.toHaveProperty('kicked');
+  expect((await api('PUT', '', { username: 'kim', kick: 'yes' })).status).toBe(400);
+  expect((await api('PUT', '', { username: 'nobody', kick: true })).status).toBe(404);
+  for (const client of kicked) await client.ping();
+  expect((await api('PUT', '', { username: 'kim', disabled: true, kick: true })).data).toMatchObject({ kicked: 3 });
+  for (const client of kicked) await client.refused(0x98);
+  for (const client of others) await client.ping();
+  expect((await api('DELETE', '?username=leo&kick=true')).data).toMatchObject({ user: null, kicked: 1 });
+  await others[1]!.refused(0x98);
+  await others[0]!.ping();
+  expect((await api('POST', '/remove', { username: 'kim', namespace: 'plant', kick: true })).data).toMatchObject({ kicked: 1 });
+});
+
 test('own rules come before those of the endpoint', async () => {
   await api('POST', '', {
     username: 'rex',

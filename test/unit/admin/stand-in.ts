@@ -104,6 +104,7 @@ export function standInControl(overrides: Partial<AllRequests> = {}): { control:
     },
     locate: async () => ({ answer: [], unreachable: [] }),
     disconnect: async (ids) => ({ answer: ids.length, unreachable: [] }),
+    disconnectUser: async () => ({ answer: 1, unreachable: [] }),
     connected: async ({ page, size }) => ({ answer: { data: [], total: 0, page, size }, unreachable: [] }),
     ...overrides,
   };

@@ -38,6 +38,8 @@ const userBody = z
   })
   .openapi('UserChange');
 const example = { username: 'ann', password: 'change-me', acl: [{ permission: 'allow', action: 'all', topic: 'devices/ann/#' }] };
+const KICK = 'Disconnects the clients of the user on every node, after the change';
+const kick = z.boolean().optional().openapi({ description: KICK });
 const dryRun = z.boolean().optional().openapi({ description: 'Only preview the change' });
 
 const limit = queryInteger(1, 1000, 'Users of a page', 100).optional();
@@ -60,11 +62,12 @@ function removal(users: UserRequests): Route {
   };
   return {
     ...info,
-    query: z.object(whoShape),
+    query: z.object({ ...whoShape, kick: z.enum(['true', 'false']).optional().openapi({ description: KICK }) }),
     body: null,
     change: true,
     answer: { data: userChangeSchema },
-    run: (query, _body, call) => runDocumentChange((id, context) => users.remove(id, context), query, call),
+    run: ({ kick, ...id }, _body, call) =>
+      runDocumentChange((body, context) => users.remove(body, context), { ...id, kick: kick === 'true' }, call),
   };
 }
 
@@ -113,19 +116,20 @@ function reads(users: UserRequests): Route[] {
 export const userRoutes = ({ users }: Pick<ControlPlane, 'users'>): Route[] => {
   const one = { bodyMaxBytes: BODY_BYTES_MAX, data: userChangeSchema, tag: TAG };
   const user = { schema: userBody, example };
+  const changed = { schema: userBody.extend({ kick }).openapi('UserUpdate'), example: { username: 'ann', disabled: true, kick: true } };
   const add: DocumentChangeCall = (body, context) => users.add(body, context);
   const update: DocumentChangeCall = (body, context) => users.update(body, context);
   return [
     ...reads(users),
     documentRoute('post', '/api/users', 'Adds a user', user, add, one),
     documentRoute('post', '/api/users/add', 'As POST /api/users', user, add, one),
-    documentRoute('put', '/api/users', 'Changes a user; keys that the body lacks keep their value', user, update, one),
-    documentRoute('post', '/api/users/update', 'As PUT /api/users', user, update, one),
+    documentRoute('put', '/api/users', 'Changes a user; keys that the body lacks keep their value', changed, update, one),
+    documentRoute('post', '/api/users/update', 'As PUT /api/users', changed, update, one),
     documentRoute(
       'post',
       '/api/users/remove',
       'As DELETE /api/users',
-      { schema: z.object({ ...whoShape, reason }), example: { username: 'ann' } },
+      { schema: z.object({ ...whoShape, kick, reason }), example: { username: 'ann' } },
       (body, context) => users.remove(body, context),
       one,
     ),

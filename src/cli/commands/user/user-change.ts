@@ -23,6 +23,7 @@ const KEYS: readonly OptionSpec[] = [
   { name: 'comment', value: 'TEXT', text: 'what the user is for, which lists show' },
   { name: 'file', value: 'FILE', text: 'read further keys, such as acl, from JSON or YAML', completes: 'file' },
 ];
+const KICK: OptionSpec = { name: 'kick', text: 'disconnect the clients of the user, on every node' };
 const TYPED = 'The password is typed without echo, or read from standard input without the newline at its end; it is never an argument.';
 
 /** The keys that options and `--file` give; options win. @throws CommandFailure (usage) */
@@ -104,7 +105,7 @@ export const USER_CHANGE_COMMANDS: readonly Command[] = [
     name: 'user set',
     summary: 'changes keys of a user; the others keep their value',
     examples: ['user set ann --groups sensors,staff', 'user set ann --file rules.yaml --reason "ticket 4712"'],
-    options: [...WHO_OPTIONS, ...KEYS, IF_MATCH, REASON_OPTION],
+    options: [...WHO_OPTIONS, ...KEYS, KICK, IF_MATCH, REASON_OPTION],
     run: set,
   },
   {
@@ -113,15 +114,15 @@ export const USER_CHANGE_COMMANDS: readonly Command[] = [
     summary: 'sets the password of a user',
     details: [TYPED],
     examples: ['user passwd ann', 'user passwd ann < password.txt'],
-    options: [...WHO_OPTIONS, HASH, IF_MATCH, REASON_OPTION],
+    options: [...WHO_OPTIONS, HASH, KICK, IF_MATCH, REASON_OPTION],
     run: setPassword,
   },
   {
     ...one,
     name: 'user disable',
     summary: 'refuses the logins of a user, who stays in the store',
-    examples: ['user disable ann --reason "left"'],
-    options: [...WHO_OPTIONS, IF_MATCH, REASON_OPTION],
+    examples: ['user disable ann --kick --reason "left"'],
+    options: [...WHO_OPTIONS, KICK, IF_MATCH, REASON_OPTION],
     run: switched(true),
   },
   {
@@ -136,9 +137,9 @@ export const USER_CHANGE_COMMANDS: readonly Command[] = [
     ...one,
     name: 'user remove',
     summary: 'removes a user from the store',
-    details: ['Asks first; without a terminal it needs --yes. Clients that are connected stay: client close ends them.'],
+    details: ['Asks first; without a terminal it needs --yes. Clients that are connected stay, without --kick.'],
     examples: ['user remove ann', 'user remove sensor-1 --client --yes'],
-    options: [...WHO_OPTIONS, YES, IF_MATCH, REASON_OPTION],
+    options: [...WHO_OPTIONS, YES, KICK, IF_MATCH, REASON_OPTION],
     run: remove,
   },
 ];

@@ -27,10 +27,17 @@ export async function changeUser(call: CommandCall, path: string, body: Record<s
   const reason = call.options.text('reason');
   const ifMatch = call.options.text('if-match');
   const details = { isChange: true, ...(ifMatch === undefined ? {} : { headers: { 'if-match': ifMatch === '*' ? '*' : `"${ifMatch}"` } }) };
-  const answer = (await call.api.post(path, { ...body, ...(reason === undefined ? {} : { reason }) }, details)) as UserChangeAnswer;
+  const answer = (await call.api.post(
+    path,
+    { ...body, ...(call.options.has('kick') ? { kick: true } : {}), ...(reason === undefined ? {} : { reason }) },
+    details,
+  )) as UserChangeAnswer;
   warnOfNodes(call, answer);
+  for (const { node, reason: why } of answer.unreachable ?? [])
+    call.terminal.err(printable(`warning: clients on node ${node} may still be connected: ${why}`));
   if (printedAsJson(call, answer) || call.options.has('quiet')) return;
-  call.terminal.out(printable(`${done} ${call.words[0]}, revision ${answer.revision}`));
+  const kicked = answer.kicked === undefined ? '' : `, disconnected ${answer.kicked} clients`;
+  call.terminal.out(printable(`${done} ${call.words[0]}, revision ${answer.revision}${kicked}`));
 }
 
 /** Names the nodes that do not know a change yet. */

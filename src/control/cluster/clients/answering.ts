@@ -11,9 +11,10 @@ import {
   readIdsQuestion,
   readNames,
   readNamesQuestion,
+  readUserQuestion,
 } from './forms.ts';
 
-export type OwnClients = Pick<Clients, 'connected' | 'names' | 'describe' | 'find' | 'disconnect'>;
+export type OwnClients = Pick<Clients, 'connected' | 'names' | 'describe' | 'find' | 'disconnect' | 'disconnectUser'>;
 
 /** True for the questions of this file. */
 export function isAboutClients(question: string): question is ClientQuestion {
@@ -66,6 +67,8 @@ async function found(own: OwnClients, body: unknown): Promise<FindAnswer> {
 }
 
 async function closed(own: OwnClients, body: unknown): Promise<CloseAnswer> {
+  const user = readUserQuestion(body);
+  if (user !== null) return { closed: await own.disconnectUser(user.username, user.namespace) };
   const { ids, namespace } = readIdsQuestion(body);
   return { closed: await own.disconnect(ids, namespace ?? undefined) };
 }

@@ -1,6 +1,7 @@
 /** Questions about the clients of all nodes: asks this node and the others, and names those that do not answer. */
 
 import type { Unreachable } from '../../../answers/envelope.ts';
+import type { UserId } from '../../../endpoint/users/user.ts';
 import { Deadline } from '../../../kernel/deadline.ts';
 import { FluxError, messageOf } from '../../../kernel/errors.ts';
 import { byIdentifier } from '../../clients/client-page.ts';
@@ -110,6 +111,17 @@ export class ClientsEverywhere implements ClientRequests {
     const [here, there] = await Promise.all([
       round.hasOwn ? this.#options.own.disconnect(wanted, namespace) : 0,
       round.each((node) => closeOn(round, node, wanted, namespace)),
+    ]);
+    return { answer: there.reduce((sum, { answer }) => sum + answer, here), unreachable: round.unreachable };
+  }
+
+  async disconnectUser({ by, name, namespace }: UserId): Promise<Gathered<number>> {
+    if (by === 'clientId') return this.disconnect([name], namespace, {});
+    const round = this.#round({});
+    const question = { username: name, namespace };
+    const [here, there] = await Promise.all([
+      this.#options.own.disconnectUser(name, namespace),
+      round.each(async (node) => readCloseAnswer(await round.ask(node, 'clients-close', question)).closed),
     ]);
     return { answer: there.reduce((sum, { answer }) => sum + answer, here), unreachable: round.unreachable };
   }

@@ -43,6 +43,11 @@ export interface IdsQuestion {
   namespace: string | null;
 }
 
+export interface UserQuestion {
+  username: string;
+  namespace: string;
+}
+
 export interface FindAnswer {
   found: FoundClient[];
   /** number of identifiers that the answer covers, from the first */
@@ -101,6 +106,13 @@ export function readIdsQuestion(body: unknown): IdsQuestion {
   const { ids, namespace = null } = isObject(body) ? body : {};
   const list = listOf(ids);
   return list.every(isText) && (namespace === null || isText(namespace)) ? { ids: list, namespace } : refuse();
+}
+
+/** `clients-close` of a user's clients; null: the question names identifiers. Nodes that know only identifiers refuse it. @throws FluxError `invalid` */
+export function readUserQuestion(body: unknown): UserQuestion | null {
+  const { username, namespace } = isObject(body) ? body : {};
+  if (username === undefined) return null;
+  return isText(username) && isText(namespace) ? { username, namespace } : refuse();
 }
 
 /** @throws FluxError `internal` for anything that another node does not answer */

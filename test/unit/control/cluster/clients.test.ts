@@ -52,6 +52,11 @@ class FakeNode implements OwnClients {
     this.closed.push(...ids);
     return this.clients.filter(({ clientId }) => ids.includes(clientId)).length;
   };
+
+  disconnectUser: OwnClients['disconnectUser'] = async (username, namespace) => {
+    this.closed.push(`${namespace}/${username}`);
+    return 1;
+  };
 }
 
 /** Node `a` asks `b` and `c`. */
@@ -177,12 +182,25 @@ test('check: where a client is connected comes before a session that was left be
   expect([found.length, found.every(({ node }) => node === 'b')]).toEqual([1_000, true]);
 });
 
+test('the clients of a user are disconnected on every node; a node that does not answer is named', async () => {
+  const nodes = { a: new FakeNode('a', []), b: new FakeNode('b', []), c: new FakeNode('c', []) };
+  const ann = { by: 'username', name: 'ann', namespace: 'n' } as const;
+  expect(await clusterOf(nodes).everywhere.disconnectUser(ann)).toEqual({ answer: 3, unreachable: [] });
+  for (const { closed } of Object.values(nodes)) expect(closed.splice(0)).toEqual(['n/ann']);
+  const { everywhere } = clusterOf(nodes, { b: new FluxError('invalid', 'old') });
+  expect(await everywhere.disconnectUser(ann)).toEqual({ answer: 2, unreachable: [{ node: 'b', reason: 'old' }] });
+  await everywhere.disconnectUser({ ...ann, by: 'clientId' });
+  expect(nodes.c.closed).toEqual(['n/ann', 'ann']);
+});
+
 test.each([
   null,
   {},
   { ids: 'x' },
   { ids: [1] },
   { ids: ['x'], namespace: 1 },
+  { username: 'x' },
+  { username: 1, namespace: 'default', ids: ['x'] },
   { names: [{}] },
   { skip: -1, count: 1 },
   { skip: 0, count: 0 },
