@@ -71,8 +71,7 @@ export class Wills implements Scene {
       // A will of a node that was parted for longer than the grace may have been published.
       const wasParted = calm.wasHarmed(born, now);
       const how = client.isClosed ? `died with ${node.name}` : random() < 0.5 ? 'cut off' : 'left';
-      // A thread that dies takes the wills of its clients along, unless they are on disk.
-      const isUncertain = now - born < YOUNG_MS || (client.isClosed && calm.hadDeath(now - YOUNG_MS, now));
+      const isUncertain = now - born < YOUNG_MS;
       const expected: Expected = client.isClosed
         ? isUncertain
           ? 'any'
