@@ -37,8 +37,14 @@ export function testAcl(endpoint: Endpoint, node: AccessOfNode, test: AclTest): 
 }
 
 /** The rights of a user of the store, where an authenticator of the endpoint knows these users; null: none. */
-function rightsOf({ enableAuth, authConfig, namespace }: Endpoint, node: AccessOfNode, { username }: AclTest): OwnRights | null {
-  const knowsUsers = enableAuth && (authConfig ?? node.auth).some(({ authType }) => authType === 'users');
-  const user = knowsUsers && username !== null ? node.findUser({ namespace, by: 'username', name: username }) : null;
-  return user === null ? null : { isSuperuser: user.isSuperuser, rules: user.acl, groups: user.groups };
+function rightsOf({ enableAuth, authConfig, namespace }: Endpoint, node: AccessOfNode, { username, clientId }: AclTest): OwnRights | null {
+  if (!enableAuth) return null;
+  for (const entry of authConfig ?? node.auth) {
+    if (entry.authType !== 'users') continue;
+    const { look } = entry;
+    const byName = look === 'clientId' || username === null ? null : node.findUser({ namespace, by: 'username', name: username });
+    const user = byName ?? (look === 'username' || clientId === '' ? null : node.findUser({ namespace, by: 'clientId', name: clientId }));
+    if (user !== null) return { isSuperuser: user.isSuperuser, rules: user.acl, groups: user.groups };
+  }
+  return null;
 }

@@ -135,6 +135,25 @@ test('a user of the store, by the hash of one method, also with a password', asy
   expect(await login(0, METHODS[0]!, 'scram-sha-256', 'pw=,ü')).toBe(0x86);
 });
 
+test('a user that changes between challenge and proof does not come in with the old secret', async () => {
+  for (const [name, change] of [
+    ['gone', () => held.broker.api('DELETE', '/api/users?username=gone')],
+    ['off', () => held.broker.api('PUT', '/api/users', { username: 'off', disabled: true })],
+    ['renewed', async () => held.broker.api('PUT', '/api/users', { username: 'renewed', hash: await makeHash('scram-sha-256', 'new') })],
+    ['same', () => held.broker.api('PUT', '/api/users', { username: 'same', comment: 'x' })],
+  ] as const) {
+    await addUser({ username: name, hash: scramHash });
+    const speaker = speakTo(0);
+    const client = scramClient(METHODS[0]!, name, 'secret');
+    speaker.connect(METHODS[0]!, client.first);
+    const challenge = await speaker.next();
+    expect((await change()).status).toBe(200);
+    speaker.auth(0x18, METHODS[0]!, client.final(challenge!.properties!.authenticationData!));
+    expect([name, (await speaker.next())?.reasonCode]).toEqual([name, name === 'same' ? 0 : 0x86]);
+    speaker.end();
+  }
+});
+
 test('users of the configuration: clear text by both methods, hashes, and the next authenticator [5:MQTT-4.12.0-2, 5:MQTT-4.12.0-5]', async () => {
   for (const method of METHODS) expect(await login(1, method, 'clear', 'pässword')).toBe(0);
   expect(await login(1, METHODS[0]!, 'hashed', 'secret')).toBe(0);

@@ -158,6 +158,14 @@ test('rules about groups and namespaces, and what acl test says of a user', asyn
   expect(await test('gil', 'staff/secret')).toMatchObject({ path: 'user.acl.0' });
   expect(await test('gil', 'staff/a')).toMatchObject({ path: 'aclConfig.rules.0' });
   expect((await test('ida', 'x')).reason).toContain('superuser');
+  await api('POST', '', { clientId: 'box', password: 'pw', namespace: 'other', acl: [{ permission: 'deny', topic: 'x' }] });
+  const byClient = await held.broker.api('POST', '/api/acl/test', {
+    port: held.broker.ports[1],
+    clientId: 'box',
+    action: 'subscribe',
+    topic: 'x',
+  });
+  expect(byClient.body).toMatchObject({ data: { allowed: false, path: 'user.acl.0' } });
   expect(await test('hal', 'staff/a', { groups: ['staff'] })).toMatchObject({ allowed: true, path: 'aclConfig.rules.0' });
 });
 

@@ -266,7 +266,11 @@ describe('parseAcl', () => {
     [{ type: 'clientId' }, false],
     [{ type: 'all' }, true],
     [{ type: 'all', value: 'x' }, false],
-    [{ type: 'group', value: 'x' }, false],
+    [{ type: 'group', value: 'x' }, true],
+    [{ type: 'namespace', value: 'x' }, true],
+    [{ type: 'certificate', value: '*' }, false],
+    [{ type: 'group' }, false],
+    [{ type: 'tribe', value: 'x' }, false],
   ])('judges the subject %j', (subject, isFine) => {
     const work = () => parseAcl([{ ...rule, subject }]);
     if (isFine) expect(work).not.toThrow();

@@ -200,7 +200,7 @@ test.each([
   { ids: [1] },
   { ids: ['x'], namespace: 1 },
   { username: 'x' },
-  { username: 1, namespace: 'default', ids: ['x'] },
+  { username: 1, namespace: 'default' },
   { names: [{}] },
   { skip: -1, count: 1 },
   { skip: 0, count: 0 },

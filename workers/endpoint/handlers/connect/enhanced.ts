@@ -27,7 +27,7 @@ export function authenticateByExchange(client: Client, packet: ConnectPacket, th
   const { endpoint, auth } = client.endpoint.config;
   const method = SCRAM_METHODS.find((name) => name === packet.authenticationMethod);
   if (method === undefined || !endpoint.enableAuth || !client.context.authenticator.takesScram(auth)) {
-    client.refuse(REASON.badAuthenticationMethod, undefined, 'refusedBadConnect');
+    client.refuse(REASON.badAuthenticationMethod, 'The endpoint does not support this authentication method', 'refusedBadConnect');
     return;
   }
   begin(client, method, packet.authenticationData, packet.clientId, packet.username, {
@@ -147,16 +147,27 @@ async function finish(
     return proof !== null;
   };
   const result = await context.authenticator.checkProof(who, offer, isRight, () => client.isClosed, endpoint.slots);
+  const now = result.ok ? await offerOfNow(client, who, offer) : null;
   if (client.isClosed) return;
-  if (result.ok) {
-    end(client, () => ending.accepted(result, Buffer.from(proof ?? '')));
+  if (result.ok && now !== null) {
+    end(client, () => ending.accepted({ ok: true, username: result.username, ...rightsOf(now) }, Buffer.from(proof ?? '')));
     // Before CONNACK the input waits on.
     if (isOnline) client.release(HOLD.connect);
     return;
   }
   noteFailedLogin(client, who.clientId, who.username);
-  const isUnavailable = result.reason === 'serverUnavailable';
+  const isUnavailable = !result.ok && result.reason === 'serverUnavailable';
   end(client, () => ending.refused(isUnavailable ? REASON.serverUnavailable : REASON.notAuthorized));
+}
+
+/** The offer as it would be made now: the user may have been removed or changed since the challenge. Null: the proof is of no use any more. */
+async function offerOfNow({ context, endpoint }: Client, who: Named, offer: SecretOffer): Promise<SecretOffer | null> {
+  const now = await context.authenticator.secretOf(endpoint.config.auth, who, offer.secret.method, endpoint.slots);
+  return now !== 'serverUnavailable' && now.secret.storedKey.equals(offer.secret.storedKey) ? now : null;
+}
+
+function rightsOf({ rights }: SecretOffer): Pick<SecretOffer, 'rights'> {
+  return rights === undefined ? {} : { rights };
 }
 
 /** Ends the exchange, then acts. */

@@ -9,6 +9,8 @@ import type { Scene } from './scene.ts';
 
 /** A will of a connection that is younger than this may be lost, or come twice, when its node dies (docs/cluster.md). */
 const YOUNG_MS = 1_500;
+/** Until then another node keeps the will of a client whose node has died: silence, and the grace. That node's session worker may die, too. */
+const KEPT_MS = 6_500;
 const STAYS_MS = 4_000;
 const LOOK_MS = 50;
 const ANSWER_MS = 30_000;
@@ -19,7 +21,7 @@ type Expected = 'once' | 'never' | 'at least once' | 'at most once' | 'any';
 export class Wills implements Scene {
   readonly #world: World;
   /** by client identifier */
-  readonly #expected = new Map<string, { expected: Expected; endedAt: number; tale: string }>();
+  readonly #expected = new Map<string, { expected: Expected; endedAt: number; hasDied: boolean; tale: string }>();
   /** at each ear: how often each will came */
   readonly #heard: Map<string, number>[];
   readonly #clients = new Set<RawClient>();
@@ -82,7 +84,7 @@ export class Wills implements Scene {
             ? 'at most once'
             : 'never';
       const { trace } = this.#world;
-      this.#expect(id, expected, `${how}, connected ${trace.at(born)}, ended ${trace.at(now)} at ${node.name}`);
+      this.#expect(id, expected, `${how}, connected ${trace.at(born)}, ended ${trace.at(now)} at ${node.name}`, client.isClosed);
       if (how === 'left') {
         client.send(encode.disconnect());
         await client.closed();
@@ -93,8 +95,8 @@ export class Wills implements Scene {
     }
   }
 
-  #expect(id: string, expected: Expected, tale: string): void {
-    this.#expected.set(id, { expected, endedAt: performance.now(), tale });
+  #expect(id: string, expected: Expected, tale: string, hasDied = false): void {
+    this.#expected.set(id, { expected, endedAt: performance.now(), hasDied, tale });
   }
 
   #taleOf(id: string): string {
@@ -112,6 +114,8 @@ export class Wills implements Scene {
     for (const each of this.#expected.values())
       if (each.expected !== 'never' && calm.wasHarmed(each.endedAt, each.endedAt + YOUNG_MS))
         each.expected = each.expected === 'once' ? 'at least once' : 'any';
+    for (const each of this.#expected.values())
+      if (each.hasDied && calm.hadDeath(each.endedAt, each.endedAt + KEPT_MS)) each.expected = 'any';
     const due = [...this.#expected].flatMap(([id, { expected }]) => (expected === 'once' || expected === 'at least once' ? id : []));
     trace.count('wills', due.length);
     await until('all wills', () => this.#heard.every((heard) => due.every((id) => heard.has(id))), COME_MS, 50).catch(() => {});
