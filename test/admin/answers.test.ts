@@ -199,6 +199,22 @@ test('administrators and keys', async () => {
   await ask('DELETE', '/api/keys?name=cd');
 });
 
+test('a removal with a key that it does not know removes nothing', async () => {
+  await ask('POST', '/api/users', { username: 'stays', password: 'x' });
+  await ask('PUT', '/api/auth', { auth: [] });
+  for (const [path, body] of [
+    ['/api/users/remove', { username: 'stays' }],
+    ['/api/auth/remove', {}],
+    ['/api/bans/remove', { clientId: 'x' }],
+    ['/api/admins/remove', { username: 'x' }],
+    ['/api/keys/remove', { name: 'x' }],
+  ] as const) {
+    await ask('POST', path, { ...body, dryRun: true }, 400);
+  }
+  await ask('POST', '/api/users/remove', { username: 'stays' });
+  await ask('POST', '/api/auth/remove', {});
+});
+
 test('the audit', async () => {
   const { entries } = await ask<{ entries: unknown[] }>('GET', '/api/audit?limit=3&refused=false&since=2026-01-01');
   expect(entries.length).toBeLessThanOrEqual(3);

@@ -111,13 +111,13 @@ export class DocumentFollower {
     const { copy, logger } = this.#options;
     try {
       await this.#readNow();
-      if (this.#failure !== null) logger.info('Users and bans: the store can be read again', { revision: copy.place.revision });
+      if (this.#failure !== null) logger.info('Users, bans, auth and acl: the store can be read again', { revision: copy.place.revision });
       this.#failure = null;
       this.#hasRead = true;
     } catch (error) {
       const reason = messageOf(error);
       if (this.#failure === null && !this.#closing.signal.aborted)
-        logger.warn('Users and bans: the store cannot be read, and this node keeps those that it knows', { reason });
+        logger.warn('Users, bans, auth and acl: the store cannot be read, and this node keeps those that it knows', { reason });
       this.#failure = reason;
       throw error;
     }

@@ -5,7 +5,7 @@ import { adminChangeSchema, adminsSchema } from '../../../answers/admins.ts';
 import type { ControlPlane } from '../../../control/contract/control-plane.ts';
 import { ROLES } from '../../../endpoint/admins/admin.ts';
 import { type Route, readRoute } from '../../http/route.ts';
-import { type DocumentChangeCall, documentRoute, runDocumentChange } from './document-route.ts';
+import { type DocumentChangeCall, documentRoute, removeRoute, runDocumentChange } from './document-route.ts';
 
 const TAG = 'Administrators';
 const username = z.string().openapi({ example: 'ann' });
@@ -43,8 +43,7 @@ export const adminRoutes = ({ admins }: Pick<ControlPlane, 'admins'>): Route[] =
     documentRoute('post', '/api/admins/add', 'As POST /api/admins', added, add, more),
     documentRoute('put', '/api/admins', 'Changes an administrator, whose tokens end with another password or role', updated, update, more),
     documentRoute('post', '/api/admins/update', 'As PUT /api/admins', updated, update, more),
-    documentRoute(
-      'post',
+    removeRoute(
       '/api/admins/remove',
       'As DELETE /api/admins',
       { schema: z.object({ username, reason }), example: { username: 'ann' } },

@@ -6,7 +6,7 @@ import type { ControlPlane } from '../../../control/contract/control-plane.ts';
 import { BAN_SUBJECTS } from '../../../endpoint/bans/ban.ts';
 import { type Route, readRoute } from '../../http/route.ts';
 import { queryInteger } from '../../http/schemas.ts';
-import { type DocumentChangeCall, documentRoute, runDocumentChange } from './document-route.ts';
+import { type DocumentChangeCall, documentRoute, removeRoute, runDocumentChange } from './document-route.ts';
 
 const TAG = 'Bans';
 const BODY_BYTES_MAX = 8 * 1024 * 1024;
@@ -58,8 +58,7 @@ export const banRoutes = ({ bans }: Pick<ControlPlane, 'bans'>): Route[] => {
     ),
     documentRoute('post', '/api/bans', 'Bans clients, and disconnects them on every node', body, add, more),
     documentRoute('post', '/api/bans/add', 'As POST /api/bans', body, add, more),
-    documentRoute(
-      'post',
+    removeRoute(
       '/api/bans/remove',
       'As DELETE /api/bans',
       { schema: z.object({ ...whoShape, reason: z.string().optional() }), example: { clientId: 'sensor-1' } },

@@ -2,6 +2,7 @@
 
 import type { z } from '@hono/zod-openapi';
 import type { RequestContext } from '../../../control/contract/request-parts.ts';
+import { Problems } from '../../../endpoint/problems.ts';
 import { FluxError } from '../../../kernel/errors.ts';
 import { type Call, controlRoute, type Reply, type Route, type RouteInfo } from '../../http/route.ts';
 import { etagHeaders } from '../restoring.ts';
@@ -22,6 +23,24 @@ export async function runDocumentChange(change: DocumentChangeCall, body: unknow
     });
   const data = await change(body, { ...context, reason: (given as string | undefined) ?? context.reason });
   return { data, ...etagHeaders(data.revision) };
+}
+
+/** Declares a route that removes a document. Another key may be meant as a condition, such as dryRun: it is refused, and nothing is removed. */
+export function removeRoute(
+  path: string,
+  summary: string,
+  body: { schema: z.ZodObject; example: Record<string, unknown> },
+  remove: DocumentChangeCall,
+  more: Parameters<typeof documentRoute>[5],
+): Route {
+  const known = Object.keys(body.schema.shape);
+  const strictly: DocumentChangeCall = async (input, context) => {
+    const problems = new Problems();
+    for (const key of Object.keys(input as object)) if (!known.includes(key)) problems.addUnknownKey(key);
+    problems.throwIfAny('body');
+    return remove(input, context);
+  };
+  return documentRoute('post', path, summary, body, strictly, more);
 }
 
 /** Declares a route that changes documents. */

@@ -5,7 +5,7 @@ import { apiKeyChangeSchema, keysSchema, newKeySchema } from '../../../answers/a
 import type { ControlPlane } from '../../../control/contract/control-plane.ts';
 import { ROLES } from '../../../endpoint/admins/admin.ts';
 import { type Route, readRoute } from '../../http/route.ts';
-import { type DocumentChangeCall, documentRoute, runDocumentChange } from './document-route.ts';
+import { type DocumentChangeCall, documentRoute, removeRoute, runDocumentChange } from './document-route.ts';
 
 const TAG = 'API keys';
 const name = z.string().openapi({ example: 'ci' });
@@ -40,14 +40,10 @@ export const keyRoutes = ({ keys }: Pick<ControlPlane, 'keys'>): Route[] => {
       () => ({ data: keys.list() }),
     ),
     documentRoute('post', '/api/keys', 'Makes an API key, which the answer alone shows', body, add, { data: newKeySchema, tag: TAG }),
-    documentRoute(
-      'post',
-      '/api/keys/remove',
-      'As DELETE /api/keys',
-      { schema: z.object({ name, reason }), example: { name: 'ci' } },
-      remove,
-      { data: apiKeyChangeSchema, tag: TAG },
-    ),
+    removeRoute('/api/keys/remove', 'As DELETE /api/keys', { schema: z.object({ name, reason }), example: { name: 'ci' } }, remove, {
+      data: apiKeyChangeSchema,
+      tag: TAG,
+    }),
     {
       method: 'delete',
       path: '/api/keys',

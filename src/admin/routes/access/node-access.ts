@@ -7,7 +7,7 @@ import { ACCESS_REQUESTS } from '../../../endpoint/access/forms.ts';
 import { etagOf } from '../../http/request.ts';
 import { type Route, type RouteInfo, readRoute } from '../../http/route.ts';
 import { queryInteger } from '../../http/schemas.ts';
-import { documentRoute, runDocumentChange } from './document-route.ts';
+import { documentRoute, removeRoute, runDocumentChange } from './document-route.ts';
 
 const TAG = 'Access';
 const BODY_BYTES_MAX = 1024 * 1024;
@@ -66,8 +66,7 @@ function routesOf(part: 'auth' | 'acl', access: ControlPlane['access']): Route[]
       (body, context) => access.rollback(part, body, context),
       more,
     ),
-    documentRoute(
-      'post',
+    removeRoute(
       `${path}/remove`,
       `As DELETE ${path}`,
       { schema: z.object({ reason }), example: { reason: 'back to the file' } },

@@ -7,7 +7,7 @@ import type { ControlPlane } from '../../../control/contract/control-plane.ts';
 import { etagOf } from '../../http/request.ts';
 import { type Route, type RouteInfo, readRoute } from '../../http/route.ts';
 import { queryInteger } from '../../http/schemas.ts';
-import { type DocumentChangeCall, documentRoute, runDocumentChange } from './document-route.ts';
+import { type DocumentChangeCall, documentRoute, removeRoute, runDocumentChange } from './document-route.ts';
 
 const TAG = 'Users';
 /** Room for 100,000 users with some rules. */
@@ -125,8 +125,7 @@ export const userRoutes = ({ users }: Pick<ControlPlane, 'users'>): Route[] => {
     documentRoute('post', '/api/users/add', 'As POST /api/users', user, add, one),
     documentRoute('put', '/api/users', 'Changes a user; keys that the body lacks keep their value', changed, update, one),
     documentRoute('post', '/api/users/update', 'As PUT /api/users', changed, update, one),
-    documentRoute(
-      'post',
+    removeRoute(
       '/api/users/remove',
       'As DELETE /api/users',
       { schema: z.object({ ...whoShape, kick, reason }), example: { username: 'ann' } },

@@ -4,6 +4,7 @@ import type { UserChangeAnswer } from '../../../answers/users.ts';
 import type { CommandCall } from '../../command.ts';
 import { usageFailure } from '../../failure.ts';
 import type { OptionSpec } from '../../option.ts';
+import { countOf } from '../../print/changes.ts';
 import { printable } from '../../terminal.ts';
 import { printedAsJson } from '../common.ts';
 
@@ -36,7 +37,7 @@ export async function changeUser(call: CommandCall, path: string, body: Record<s
   for (const { node, reason: why } of answer.unreachable ?? [])
     call.terminal.err(printable(`warning: clients on node ${node} may still be connected: ${why}`));
   if (printedAsJson(call, answer) || call.options.has('quiet')) return;
-  const kicked = answer.kicked === undefined ? '' : `, disconnected ${answer.kicked} clients`;
+  const kicked = answer.kicked === undefined ? '' : `, disconnected ${countOf(answer.kicked, 'client')}`;
   call.terminal.out(printable(`${done} ${call.words[0]}, revision ${answer.revision}${kicked}`));
 }
 
