@@ -6,7 +6,7 @@ import { FluxError, messageOf } from '../errors.ts';
 export type OnPiece = (path: readonly (string | number)[], text: () => string) => void;
 
 /** True when the object or list at a path is read element by element instead of as one value. */
-export type Descends = (path: readonly (string | number)[]) => boolean;
+export type Descends = (path: readonly (string | number)[], isList: boolean) => boolean;
 
 /** Longest text of one whole value, bytes. */
 const PIECE_BYTES_MAX = 8 * 1024 * 1024;
@@ -110,8 +110,8 @@ export class PieceReader {
     }
     if (this.#wanted !== 'value' && this.#wanted !== 'first') throw notJson(`unexpected character at position ${at}`);
     const isContainer = byte === BYTE.open || byte === BYTE.list;
-    if (isContainer && this.#descends(this.#path())) {
-      const isList = byte === BYTE.list;
+    const isList = byte === BYTE.list;
+    if (isContainer && this.#descends(this.#path(), isList)) {
       this.#levels.push({ isList, key: isList ? 0 : '' });
       this.#wanted = isList ? 'first' : 'firstKey';
       return false;

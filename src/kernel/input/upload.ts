@@ -75,8 +75,8 @@ export class Upload {
         list.push(parseJson(text()));
       }
     };
-    const descends: Descends = (path) => {
-      if (!isFileContainer(path)) return false;
+    const descends: Descends = (path, isList) => {
+      if (!isFileContainer(path, isList)) return false;
       const [holder, name] = placeOf(root, path);
       // This makes an empty list appear, too.
       if (name !== undefined) holder[name] ??= name === 'data' ? {} : [];

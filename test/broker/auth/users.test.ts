@@ -179,6 +179,9 @@ test('an import is one change, and what is wrong in it changes nothing', async (
   const bad = await api('POST', '/import', { users: [...users, { username: 'many-1', hash: 'zz' }] });
   expect(bad.status).toBe(400);
   expect((await api('GET', '?limit=1')).data).toMatchObject({ total: before.total });
+  for (const wrong of [{}, { 0: users[0] }, 'x', null])
+    expect((await api('POST', '/import', { users: wrong, mode: 'replace' })).status).toBe(400);
+  expect((await api('GET', '?limit=1')).data).toMatchObject({ total: before.total });
   expect((await api('POST', '/import', { users })).data).toMatchObject({ added: 2_000 });
   expect((await api('POST', '/import', { users })).data).toMatchObject({ added: 0, unchanged: 2_000 });
   const page = (await api('GET', '?search=many-19&limit=1000')).data as unknown as { users: unknown[]; total: number; next: string | null };
